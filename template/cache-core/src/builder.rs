@@ -1,0 +1,123 @@
+//! How a cache is configured.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::backoff::BackOff;
+use crate::cache::{Cache, Changing, Inner, Weigher};
+use crate::clock::{Clock, SystemClock};
+use crate::stats::Counters;
+use crate::ttl::Rules;
+use crate::{ConfigError, Loader, TtlPolicy, store};
+
+/// Configures a [`Cache`]. Only [`memory`](Self::memory) is required.
+///
+/// # Back-off
+/// A failed load answers for 200 ms, doubling to 2 s while failures follow each other: for its
+/// key where a key failed, for every key where the whole load failed. A success ends it.
+#[must_use]
+pub struct Builder<K, V, L> {
+    loader: L,
+    clock: Arc<dyn Clock>,
+    rules: Rules,
+    memory: Option<(u64, Box<Weigher<K, V>>)>,
+}
+
+impl<K, V, L> Builder<K, V, L>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    L: Loader<K, V>,
+{
+    pub(crate) fn new(loader: L) -> Self {
+        Builder {
+            loader,
+            clock: Arc::new(SystemClock::default()),
+            rules: Rules {
+                policy: TtlPolicy::Fixed(Duration::from_secs(60)),
+                absent_ttl: Duration::from_secs(5),
+                stale_if_error: Duration::ZERO,
+                jitter_percent: 10,
+            },
+            memory: None,
+        }
+    }
+
+    /// How long values live. Default: fixed, 60 seconds.
+    pub fn ttl(mut self, policy: TtlPolicy) -> Self {
+        self.rules.policy = policy;
+        self
+    }
+
+    /// How long an absence is believed. Default: 5 seconds.
+    pub fn absent_ttl(mut self, ttl: Duration) -> Self {
+        self.rules.absent_ttl = ttl;
+        self
+    }
+
+    /// How long past its TTL a value is served when the load fails, counted from the load that
+    /// brought it. Default: zero, which is never.
+    pub fn stale_if_error(mut self, time: Duration) -> Self {
+        self.rules.stale_if_error = time;
+        self
+    }
+
+    /// By how much at most a TTL is randomly shortened, 0 to 50 per cent. Default: 10.
+    pub fn jitter_percent(mut self, percent: u8) -> Self {
+        self.rules.jitter_percent = percent;
+        self
+    }
+
+    /// The bound in bytes, at least 64 KiB, and what the key and the value of an entry have
+    /// allocated on the heap, in bytes. The cache adds the entry itself.
+    ///
+    /// The largest entry is an eighth of the bound or 1 MiB, whichever is less; a larger value is
+    /// returned and not stored. The weigher is called once for each load of a value.
+    pub fn memory(
+        mut self,
+        bytes: u64,
+        weigher: impl Fn(&K, &V) -> usize + Send + Sync + 'static,
+    ) -> Self {
+        self.memory = Some((bytes, Box::new(weigher)));
+        self
+    }
+
+    /// The clock. Default: the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Builds the cache.
+    ///
+    /// # Errors
+    /// When no memory bound is set, or a value is out of its range.
+    pub fn build(self) -> Result<Cache<K, V, L>, ConfigError> {
+        let (bytes, weigher) = self.memory.ok_or(ConfigError::NoMemoryBound)?;
+        if bytes < store::LEAST_BYTES {
+            return Err(ConfigError::MemoryTooSmall(bytes));
+        }
+        if self.rules.jitter_percent > 50 {
+            return Err(ConfigError::JitterTooLarge(self.rules.jitter_percent));
+        }
+        let counters = Arc::new(Counters::default());
+        let (reader, writer) = store::open(bytes, Arc::clone(&counters));
+        let inner = Inner {
+            loader: self.loader,
+            clock: self.clock,
+            rules: self.rules,
+            weigher,
+            counters,
+            entries: reader,
+            changing: Mutex::new(Changing {
+                entries: writer,
+                seats: HashMap::new(),
+                back_off: BackOff::new(),
+                next_flight: 0,
+            }),
+        };
+        Ok(Cache(Arc::new(inner)))
+    }
+}

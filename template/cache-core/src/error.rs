@@ -1,0 +1,41 @@
+//! What can go wrong, and how it is said.
+
+use std::sync::Arc;
+
+/// Why a value could not be had. Cheap to clone: all who waited for one load share its error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error<E> {
+    /// The caller's deadline passed first.
+    #[error("the value was not read before the deadline")]
+    DeadlineExceeded,
+    /// The loader said so, now or a moment ago: see [`Builder`](crate::Builder) on back-off.
+    #[error("the value could not be read")]
+    Load(#[source] Arc<E>),
+    /// The loader panicked. The next call loads again.
+    #[error("the loader panicked")]
+    LoaderPanicked,
+}
+
+impl<E> Clone for Error<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Error::DeadlineExceeded => Error::DeadlineExceeded,
+            Error::Load(error) => Error::Load(Arc::clone(error)),
+            Error::LoaderPanicked => Error::LoaderPanicked,
+        }
+    }
+}
+
+/// Why a cache cannot be built as it was configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Without a bound a cache grows until Lambda kills the environment.
+    #[error("no memory bound is set: call `memory(bytes, weigher)`")]
+    NoMemoryBound,
+    /// Too small to hold anything.
+    #[error("the memory bound is {0} bytes; at least {min} are needed", min = crate::store::LEAST_BYTES)]
+    MemoryTooSmall(u64),
+    /// More would take the sense out of the TTL.
+    #[error("the jitter is {0} %; 0 to 50 are allowed")]
+    JitterTooLarge(u8),
+}

@@ -1,0 +1,49 @@
+//! What a cache has done since it was built.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A snapshot of a cache's counters. All but `bytes` only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Keys answered from a fresh entry, a cached absence included.
+    pub hits: u64,
+    /// Keys that had no fresh entry.
+    pub misses: u64,
+    /// The misses that joined a load already under way.
+    pub coalesced: u64,
+    /// The misses answered with an expired value because the load failed.
+    pub stale_served: u64,
+    /// Calls of the loader.
+    pub loads: u64,
+    /// Calls of the loader that failed for at least one key.
+    pub load_errors: u64,
+    /// Entries that had to make room.
+    pub evictions: u64,
+    /// Bytes accounted for now.
+    pub bytes: u64,
+}
+
+/// The counters behind [`Stats`].
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub hits: Counter,
+    pub misses: Counter,
+    pub coalesced: Counter,
+    pub stale_served: Counter,
+    pub loads: Counter,
+    pub load_errors: Counter,
+    pub evictions: Counter,
+}
+
+#[derive(Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add_one(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}

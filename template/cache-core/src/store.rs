@@ -1,0 +1,137 @@
+//! What is kept: moka stores, counts the bytes and evicts the least recently used.
+//!
+//! moka evicts behind an insert, so concurrent inserts overshoot its bound many times over. Here
+//! only the [`Writer`] inserts, which exists once, behind the cache's lock, and waits for moka's
+//! eviction before the next insert. The one entry that is there beside a full store meanwhile has
+//! its room reserved: the bound holds at every moment.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use moka::notification::RemovalCause;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache as Moka;
+
+use crate::clock::Reading;
+use crate::stats::Counters;
+use crate::ttl::{Freshness, Lifetime};
+
+/// The smallest bound that makes sense: a few hundred small entries.
+pub(crate) const LEAST_BYTES: u64 = 64 * 1024;
+
+/// What moka allocates for an entry beside the key and the value, measured: a bucket, the hashed
+/// key, the entry's own record, its place in the queue, and its share of the table.
+const ENTRY_OVERHEAD: u64 = 256;
+
+/// The largest entry: no room is reserved for more.
+const LARGEST_ENTRY: u64 = 1024 * 1024;
+
+#[derive(Clone)]
+pub(crate) struct Entry<V> {
+    /// `None`: the source has no such item.
+    pub value: Option<V>,
+    pub lifetime: Lifetime,
+    /// Measured once, before the lock is taken.
+    pub bytes: u64,
+}
+
+impl<V> Entry<V> {
+    pub fn freshness(&self, now: impl FnOnce() -> Reading) -> Freshness {
+        self.lifetime.state(now)
+    }
+}
+
+/// What an entry costs, of which `heap` bytes were allocated by key and value.
+pub(crate) fn entry_bytes<K, V>(heap: usize) -> u64 {
+    ENTRY_OVERHEAD + (size_of::<K>() + size_of::<Entry<V>>() + heap) as u64
+}
+
+/// Two handles on one new store that holds at most `bytes`.
+pub(crate) fn open<K, V>(bytes: u64, counters: Arc<Counters>) -> (Reader<K, V>, Writer<K, V>)
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let largest = LARGEST_ENTRY.min(bytes / 8);
+    let capacity = bytes - largest;
+    let entries = Moka::builder()
+        .max_capacity(capacity)
+        .weigher(|_, entry: &Entry<V>| u32::try_from(entry.bytes).unwrap_or(u32::MAX))
+        // The default policy can refuse an entry that was just loaded in favour of older ones.
+        .eviction_policy(EvictionPolicy::lru())
+        .eviction_listener(move |_, _, cause| {
+            if cause == RemovalCause::Size {
+                counters.evictions.add_one();
+            }
+        })
+        .build();
+    (
+        Reader(entries.clone()),
+        Writer {
+            entries,
+            capacity,
+            largest,
+        },
+    )
+}
+
+pub(crate) struct Reader<K, V>(Moka<K, Entry<V>>);
+
+impl<K, V> Reader<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub fn get(&self, key: &K) -> Option<Entry<V>> {
+        self.0.get(key)
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.0.weighted_size()
+    }
+}
+
+pub(crate) struct Writer<K, V> {
+    entries: Moka<K, Entry<V>>,
+    capacity: u64,
+    largest: u64,
+}
+
+impl<K, V> Writer<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Stores an entry and evicts what it displaces. One that is too large is not stored, and
+    /// what was there before it is removed: it is older than what the source now says.
+    pub fn put(&mut self, key: K, entry: Entry<V>) {
+        if entry.bytes > self.largest {
+            self.remove(&key);
+            return;
+        }
+        self.entries.insert(key, entry);
+        self.settle();
+    }
+
+    pub fn remove(&mut self, key: &K) {
+        self.entries.invalidate(key);
+        self.settle();
+    }
+
+    /// One by one: moka's own `invalidate_all` compares timestamps, and its entries of the same
+    /// tick survive it.
+    pub fn clear(&mut self) {
+        for (key, _) in &self.entries {
+            self.entries.invalidate(&*key);
+        }
+        self.settle();
+    }
+
+    /// moka evicts a limited number of entries at a time: one large entry may displace more.
+    fn settle(&mut self) {
+        self.entries.run_pending_tasks();
+        while self.entries.weighted_size() > self.capacity {
+            self.entries.run_pending_tasks();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! How long an entry lives: the policies, and the one place where they are applied.
+
+use std::time::Duration;
+
+use crate::clock::Reading;
+
+/// How long a value that exists is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TtlPolicy {
+    /// So long from before its read was sent.
+    Fixed(Duration),
+    /// Until the item's own [`expires_at`](crate::Found::expires_at) by the wall clock, but never
+    /// longer than this, which also serves where the item has none. An item already past its end
+    /// is absent: DynamoDB deletes such items days later.
+    PerItem(Duration),
+    /// As long as the environment, for data that never changes. No clock is read for it.
+    Immutable,
+}
+
+/// Everything that decides about an entry's time.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    pub policy: TtlPolicy,
+    pub absent_ttl: Duration,
+    pub stale_if_error: Duration,
+    pub jitter_percent: u8,
+}
+
+impl Rules {
+    /// A TTL of zero stores nothing and serves nothing stored.
+    pub fn bypass(&self) -> bool {
+        matches!(self.policy, TtlPolicy::Fixed(ttl) | TtlPolicy::PerItem(ttl) if ttl.is_zero())
+    }
+
+    /// Whether an item's own end has come.
+    pub fn is_past(&self, expires_at: Option<u64>, now: Reading) -> bool {
+        matches!(self.policy, TtlPolicy::PerItem(_)) && has_ended(expires_at, now)
+    }
+
+    /// The lifetime of a value whose read was sent at `sent`. `shorten` is a random number in
+    /// 0..=1: the part of the jitter that this entry loses.
+    pub fn found(&self, sent: Reading, expires_at: Option<u64>, shorten: f64) -> Lifetime {
+        let (ttl, expires_at) = match self.policy {
+            TtlPolicy::Immutable => return Lifetime::Forever,
+            TtlPolicy::Fixed(ttl) => (ttl, None),
+            TtlPolicy::PerItem(ttl) => (ttl, expires_at),
+        };
+        let fresh_for = self.jittered(ttl, shorten);
+        Lifetime::Until {
+            sent,
+            fresh_for,
+            stale_for: self.stale_if_error,
+            expires_at,
+        }
+    }
+
+    /// The lifetime of an absence. It is never served stale.
+    pub fn absent(&self, sent: Reading, shorten: f64) -> Lifetime {
+        let fresh_for = self.jittered(self.absent_ttl, shorten);
+        Lifetime::Until {
+            sent,
+            fresh_for,
+            stale_for: Duration::ZERO,
+            expires_at: None,
+        }
+    }
+
+    /// Entries loaded together would expire together, and all environments would load again at
+    /// once. Jitter only shortens: the TTL stays the bound. Integers, since floating point
+    /// panics near `Duration::MAX`.
+    fn jittered(&self, ttl: Duration, shorten: f64) -> Duration {
+        const UNIT: u128 = 1_000_000;
+        let parts = UNIT
+            - (f64::from(self.jitter_percent) / 100.0 * shorten.clamp(0.0, 1.0) * UNIT as f64)
+                as u128;
+        let nanos = ttl.as_nanos() / UNIT * parts + ttl.as_nanos() % UNIT * parts / UNIT;
+        let seconds = u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX);
+        Duration::new(seconds, (nanos % 1_000_000_000) as u32)
+    }
+}
+
+/// When one entry ends. Fixed when it is stored, and never stamped anew.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lifetime {
+    Forever,
+    Until {
+        sent: Reading,
+        fresh_for: Duration,
+        stale_for: Duration,
+        expires_at: Option<u64>,
+    },
+}
+
+/// What an entry is good for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    Fresh,
+    /// Only if the source fails.
+    Stale,
+    Expired,
+}
+
+impl Lifetime {
+    pub fn state(&self, now: impl FnOnce() -> Reading) -> Freshness {
+        let Lifetime::Until {
+            sent,
+            fresh_for,
+            stale_for,
+            expires_at,
+        } = *self
+        else {
+            return Freshness::Fresh;
+        };
+        let now = now();
+        match now.since(sent) {
+            _ if has_ended(expires_at, now) => Freshness::Expired,
+            Some(age) if age < fresh_for => Freshness::Fresh,
+            Some(age) if age < fresh_for.saturating_add(stale_for) => Freshness::Stale,
+            _ => Freshness::Expired,
+        }
+    }
+}
+
+fn has_ended(expires_at: Option<u64>, now: Reading) -> bool {
+    expires_at.is_some_and(|end| end <= now.wall.as_secs())
+}

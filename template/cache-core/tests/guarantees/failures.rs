@@ -1,0 +1,177 @@
+//! Guarantees 3 and 4: errors are shared and never cached as values, with a back-off; an expired
+//! value may stand in for a failed load, for a bounded time.
+
+use std::time::Duration;
+
+use cache_core::{Deadline, Error};
+
+use crate::support::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+async fn fail(cache: &TestCache, calls: &mut Calls, key: &str) -> Answer {
+    let reader = spawn_get(cache, key, Deadline::none());
+    calls.next().await.fail();
+    reader.await.unwrap()
+}
+
+#[tokio::test]
+async fn an_error_is_shared_by_all_who_waited() {
+    let (cache, mut calls, _) = cache();
+    let readers = [(); 3].map(|()| spawn_get(&cache, "a", Deadline::none()));
+    let call = calls.next().await;
+    let_others_run().await;
+    call.fail();
+    for reader in readers {
+        assert!(matches!(reader.await.unwrap(), Err(Error::Load(error)) if error.0 == "down"));
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.loads, stats.load_errors), (1, 1));
+}
+
+#[tokio::test]
+async fn a_failed_load_answers_for_every_key_until_its_back_off_ends() {
+    let (cache, mut calls, clock) = cache();
+    for pause in [200, 400, 800, 1600, 2000, 2000] {
+        assert!(fail(&cache, &mut calls, "a").await.is_err());
+        clock.advance((pause - 1) * MS);
+        for key in ["a", "b"] {
+            let answer = cache.get(&key.to_string(), Deadline::none()).await;
+            assert!(matches!(answer, Err(Error::Load(error)) if error.0 == "down"));
+        }
+        calls.assert_none();
+        clock.advance(MS);
+    }
+    assert_eq!(load(&cache, &mut calls, "b", 1).await, Some(1));
+    assert!(fail(&cache, &mut calls, "a").await.is_err());
+    clock.advance(200 * MS);
+    assert_eq!(
+        load(&cache, &mut calls, "a", 1).await,
+        Some(1),
+        "a success starts over"
+    );
+}
+
+#[tokio::test]
+async fn a_failed_key_backs_off_alone() {
+    let (cache, mut calls, clock) = cache();
+    let reader = spawn_get(&cache, "a", Deadline::none());
+    let mut batch = Batch::default();
+    batch.failed.insert("a".into(), Broken("only a"));
+    calls.next().await.batch(batch);
+    assert!(reader.await.unwrap().is_err());
+    assert_eq!(load(&cache, &mut calls, "b", 1).await, Some(1));
+    assert!(cache.get(&"a".into(), Deadline::none()).await.is_err());
+    calls.assert_none();
+    clock.advance(200 * MS);
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+}
+
+#[tokio::test]
+async fn hits_are_served_during_a_back_off() {
+    let (cache, mut calls, _) = cache();
+    load(&cache, &mut calls, "a", 1).await;
+    assert!(fail(&cache, &mut calls, "b").await.is_err());
+    assert_eq!(
+        cache.get(&"a".into(), Deadline::none()).await.unwrap(),
+        Some(1)
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_ran_backwards_ends_a_back_off() {
+    let (cache, mut calls, clock) = cache();
+    assert!(fail(&cache, &mut calls, "a").await.is_err());
+    clock.change(|now| now.wall -= SECOND);
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+}
+
+#[tokio::test]
+async fn invalidation_ends_a_keys_back_off() {
+    let (cache, mut calls, _) = cache();
+    let reader = spawn_get(&cache, "a", Deadline::none());
+    let mut batch = Batch::default();
+    batch.failed.insert("a".into(), Broken("only a"));
+    calls.next().await.batch(batch);
+    assert!(reader.await.unwrap().is_err());
+    cache.invalidate(&"a".into());
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_costs_one_time_out_per_back_off() {
+    let (cache, mut calls, _) = cache();
+    assert!(
+        cache
+            .get(&"a".into(), Deadline::after(SECOND))
+            .await
+            .is_err()
+    );
+    calls.next().await.cancelled().await;
+    for key in ["a", "b"] {
+        let answer = cache.get(&key.to_string(), Deadline::after(SECOND)).await;
+        assert!(matches!(answer, Err(Error::DeadlineExceeded)));
+    }
+    calls.assert_none();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_got_no_fair_chance_causes_no_back_off() {
+    let (cache, mut calls, _) = cache();
+    assert!(
+        cache
+            .get(&"a".into(), Deadline::after(20 * MS))
+            .await
+            .is_err()
+    );
+    calls.next().await.cancelled().await;
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+}
+
+#[tokio::test]
+async fn an_expired_value_stands_in_for_a_failed_load_within_its_bound() {
+    let (cache, mut calls, clock) = cache_with(|builder| builder.stale_if_error(30 * SECOND));
+    load(&cache, &mut calls, "a", 1).await;
+    clock.advance(60 * SECOND);
+    assert_eq!(fail(&cache, &mut calls, "a").await.unwrap(), Some(1));
+    assert_eq!(
+        cached(&cache, "a").await,
+        Some(1),
+        "and while the back-off lasts"
+    );
+    clock.advance(30 * SECOND - MS);
+    assert_eq!(fail(&cache, &mut calls, "a").await.unwrap(), Some(1));
+    clock.advance(MS);
+    assert!(
+        cache.get(&"a".into(), Deadline::none()).await.is_err(),
+        "counted from the load"
+    );
+    assert_eq!(cache.stats().stale_served, 3);
+}
+
+#[tokio::test]
+async fn a_source_that_recovers_is_asked_before_anything_stale_is_served() {
+    let (cache, mut calls, clock) = cache_with(|builder| builder.stale_if_error(30 * SECOND));
+    load(&cache, &mut calls, "a", 1).await;
+    clock.advance(61 * SECOND);
+    assert_eq!(load(&cache, &mut calls, "a", 2).await, Some(2));
+    assert_eq!(cache.stats().stale_served, 0);
+}
+
+#[tokio::test]
+async fn an_absence_is_never_served_stale() {
+    let (cache, mut calls, clock) = cache_with(|builder| builder.stale_if_error(30 * SECOND));
+    let reader = spawn_get(&cache, "a", Deadline::none());
+    calls.next().await.absent();
+    assert_eq!(reader.await.unwrap().unwrap(), None);
+    clock.advance(5 * SECOND);
+    assert!(fail(&cache, &mut calls, "a").await.is_err());
+}
+
+#[tokio::test]
+async fn an_error_never_replaces_a_value_nor_becomes_an_absence() {
+    let (cache, mut calls, clock) = cache();
+    assert!(fail(&cache, &mut calls, "a").await.is_err());
+    clock.advance(SECOND);
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+}

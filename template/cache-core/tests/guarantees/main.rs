@@ -1,0 +1,11 @@
+//! What the cache guarantees, each with a test that fails without it. Time moves by the injected
+//! clock, and loads finish when the test says so.
+#![allow(clippy::unwrap_used)]
+
+mod deadlines;
+mod failures;
+mod flights;
+mod invalidation;
+mod memory;
+mod staleness;
+mod support;

@@ -1,0 +1,155 @@
+//! Guarantee 6: memory is bounded at every moment. 12: nothing leaks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use cache_core::{Cache, ConfigError, Deadline, Found, Loaded, Loader};
+
+use crate::support::*;
+
+const BOUND: u64 = 1 << 20;
+
+/// Answers each key with as many bytes.
+struct Blobs;
+
+impl Loader<(usize, u64), Arc<[u8]>> for Blobs {
+    type Error = Broken;
+
+    async fn load(
+        &self,
+        keys: Vec<(usize, u64)>,
+        _: Deadline,
+    ) -> Result<Loaded<(usize, u64), Arc<[u8]>, Broken>, Broken> {
+        let blob = |key: (usize, u64)| {
+            (
+                key,
+                Found {
+                    value: vec![0; key.0].into(),
+                    expires_at: None,
+                },
+            )
+        };
+        Ok(Loaded {
+            found: keys.into_iter().map(blob).collect(),
+            ..Loaded::default()
+        })
+    }
+}
+
+fn blobs() -> Cache<(usize, u64), Arc<[u8]>, Blobs> {
+    Cache::builder(Blobs)
+        .memory(BOUND, |_, blob: &Arc<[u8]>| blob.len())
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn memory_stays_within_the_bound_at_every_moment_under_concurrent_inserts() {
+    let cache = blobs();
+    let done = Arc::new(AtomicBool::new(false));
+    let watcher = std::thread::spawn({
+        let (cache, done) = (cache.clone(), done.clone());
+        move || {
+            let mut most = 0;
+            while !done.load(SeqCst) {
+                most = most.max(cache.stats().bytes);
+            }
+            most
+        }
+    });
+    let writers: Vec<_> = (0..64)
+        .map(|writer| {
+            let cache = cache.clone();
+            tokio::spawn(async move {
+                for n in 0..40 {
+                    cache
+                        .get(&(20_000, writer * 1000 + n), Deadline::none())
+                        .await
+                        .unwrap();
+                    assert!(cache.stats().bytes <= BOUND);
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    done.store(true, SeqCst);
+    let most = watcher.join().unwrap();
+    assert!(most <= BOUND, "{most} bytes of {BOUND}");
+    let stats = cache.stats();
+    assert!(
+        stats.bytes > BOUND / 2,
+        "the room is used: {} bytes",
+        stats.bytes
+    );
+    assert!(stats.evictions > 2000);
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_returned_and_not_stored() {
+    let cache = blobs();
+    let large = (BOUND as usize / 8, 1);
+    for _ in 0..2 {
+        assert_eq!(
+            cache
+                .get(&large, Deadline::none())
+                .await
+                .unwrap()
+                .unwrap()
+                .len(),
+            large.0
+        );
+    }
+    assert_eq!((cache.stats().loads, cache.stats().bytes), (2, 0));
+}
+
+#[tokio::test]
+async fn the_least_recently_used_entry_makes_room_and_the_one_just_loaded_stays() {
+    let cache = blobs();
+    let size = BOUND as usize / 16;
+    for n in 0..40 {
+        for key in [(size, 0), (size, n), (size, n)] {
+            cache.get(&key, Deadline::none()).await.unwrap();
+        }
+    }
+    assert_eq!(
+        cache.stats().loads,
+        40,
+        "each once: neither the hot entry nor a new one was lost"
+    );
+}
+
+#[tokio::test]
+async fn many_small_entries_make_room_for_a_large_one() {
+    let cache = blobs();
+    for n in 0..4000 {
+        cache.get(&(10, n), Deadline::none()).await.unwrap();
+    }
+    cache.get(&(100_000, 0), Deadline::none()).await.unwrap();
+    assert!(
+        cache.stats().bytes <= BOUND - BOUND / 8,
+        "the reserve is free again"
+    );
+}
+
+#[test]
+fn a_cache_that_cannot_be_bounded_is_not_built() {
+    let builder = || Cache::<(usize, u64), Arc<[u8]>, _>::builder(Blobs);
+    let memory = |bytes| builder().memory(bytes, |_, blob: &Arc<[u8]>| blob.len());
+    assert_eq!(builder().build().unwrap_err(), ConfigError::NoMemoryBound);
+    assert_eq!(
+        memory(65_535).build().unwrap_err(),
+        ConfigError::MemoryTooSmall(65_535)
+    );
+    let error = memory(BOUND).jitter_percent(51).build().unwrap_err();
+    assert_eq!(error.to_string(), "the jitter is 51 %; 0 to 50 are allowed");
+}
+
+#[tokio::test]
+async fn debug_output_says_nothing_of_what_is_cached() {
+    let (cache, mut calls, _) = cache();
+    load(&cache, &mut calls, "secret-key", 4711).await;
+    let text = format!("{cache:?}");
+    assert!(!text.contains("secret") && !text.contains("4711"), "{text}");
+}

@@ -1,0 +1,243 @@
+//! Guarantee 1: staleness is bounded by both clocks. 4, 5, 9, 10: what else bounds it.
+
+use std::time::Duration;
+
+use cache_core::clock::Clock;
+use cache_core::{Deadline, Found, TtlPolicy};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn an_entry_is_fresh_until_its_ttl_and_not_a_moment_longer() {
+    let (cache, mut calls, clock) = cache();
+    load(&cache, &mut calls, "a", 1).await;
+    clock.advance(60 * SECOND - Duration::from_nanos(1));
+    assert_eq!(cached(&cache, "a").await, Some(1));
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(cached(&cache, "a").await, None);
+}
+
+#[tokio::test]
+async fn an_entry_expires_by_the_wall_clock_when_the_monotonic_clock_stalls() {
+    let (cache, mut calls, clock) = cache();
+    load(&cache, &mut calls, "a", 1).await;
+    clock.change(|now| now.wall += 60 * SECOND);
+    assert_eq!(cached(&cache, "a").await, None);
+}
+
+#[tokio::test]
+async fn an_entry_expires_by_the_monotonic_clock_when_the_wall_clock_stalls() {
+    let (cache, mut calls, clock) = cache();
+    load(&cache, &mut calls, "a", 1).await;
+    clock.change(|now| now.monotonic += 60 * SECOND);
+    assert_eq!(cached(&cache, "a").await, None);
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_ran_backwards_expires_an_entry() {
+    let (cache, mut calls, clock) = cache();
+    load(&cache, &mut calls, "a", 1).await;
+    clock.change(|now| now.wall -= SECOND);
+    assert_eq!(cached(&cache, "a").await, None);
+}
+
+#[tokio::test]
+async fn a_monotonic_clock_that_ran_backwards_expires_an_entry() {
+    let (cache, mut calls, clock) = cache();
+    load(&cache, &mut calls, "a", 1).await;
+    clock.change(|now| now.monotonic -= SECOND);
+    assert_eq!(cached(&cache, "a").await, None);
+}
+
+#[tokio::test]
+async fn age_counts_from_before_the_read_was_sent() {
+    let (cache, mut calls, clock) = cache();
+    let reader = spawn_get(&cache, "a", Deadline::none());
+    let call = calls.next().await;
+    clock.advance(40 * SECOND);
+    call.all(1);
+    assert_eq!(reader.await.unwrap().unwrap(), Some(1));
+    clock.advance(20 * SECOND);
+    assert_eq!(cached(&cache, "a").await, None);
+}
+
+#[tokio::test]
+async fn what_took_longer_than_its_ttl_to_load_is_returned_and_never_served_again() {
+    let (cache, mut calls, clock) = cache();
+    let reader = spawn_get(&cache, "a", Deadline::none());
+    let call = calls.next().await;
+    clock.advance(61 * SECOND);
+    call.all(1);
+    assert_eq!(reader.await.unwrap().unwrap(), Some(1));
+    assert_eq!(cached(&cache, "a").await, None);
+}
+
+#[tokio::test]
+async fn an_absence_is_cached_for_its_own_ttl() {
+    let (cache, mut calls, clock) = cache();
+    let reader = spawn_get(&cache, "a", Deadline::none());
+    calls.next().await.absent();
+    assert_eq!(reader.await.unwrap().unwrap(), None);
+    clock.advance(5 * SECOND - Duration::from_nanos(1));
+    assert_eq!(
+        cache.get(&"a".into(), Deadline::none()).await.unwrap(),
+        None
+    );
+    calls.assert_none();
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+}
+
+#[tokio::test]
+async fn a_ttl_of_zero_neither_stores_nor_serves_but_still_coalesces() {
+    for policy in [
+        TtlPolicy::Fixed(Duration::ZERO),
+        TtlPolicy::PerItem(Duration::ZERO),
+    ] {
+        let (cache, mut calls, _) = cache_with(|builder| builder.ttl(policy));
+        let readers = [(); 3].map(|()| spawn_get(&cache, "a", Deadline::none()));
+        let call = calls.next().await;
+        let_others_run().await;
+        call.all(1);
+        for reader in readers {
+            assert_eq!(reader.await.unwrap().unwrap(), Some(1));
+        }
+        assert_eq!(load(&cache, &mut calls, "a", 2).await, Some(2));
+        let stats = cache.stats();
+        assert_eq!(
+            (stats.loads, stats.coalesced, stats.hits, stats.bytes),
+            (2, 2, 0, 0)
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_longest_ttls_overflow_nothing() {
+    let (cache, mut calls, clock) = cache_with(|builder| {
+        let builder = builder
+            .ttl(TtlPolicy::Fixed(Duration::MAX))
+            .absent_ttl(Duration::MAX);
+        builder.stale_if_error(Duration::MAX).jitter_percent(50)
+    });
+    load(&cache, &mut calls, "a", 1).await;
+    clock.advance(Duration::from_secs(1 << 40));
+    assert_eq!(cached(&cache, "a").await, Some(1));
+}
+
+#[tokio::test]
+async fn jitter_shortens_and_spreads_and_never_lengthens() {
+    let (cache, mut calls, clock) = cache_with(|builder| builder.jitter_percent(50));
+    let keys: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+    for key in &keys {
+        load(&cache, &mut calls, key, 1).await;
+    }
+    let mut alive = Vec::new();
+    for seconds in [30, 15, 15] {
+        clock.advance(seconds * SECOND - Duration::from_nanos(1));
+        let mut count = 0;
+        for key in &keys {
+            count += usize::from(cached(&cache, key).await.is_some());
+        }
+        alive.push(count);
+        clock.advance(Duration::from_nanos(1));
+    }
+    assert_eq!(alive[0], 200, "at most half is lost");
+    assert!(
+        (40..160).contains(&alive[1]),
+        "half are gone at three quarters: {alive:?}"
+    );
+    assert!(
+        alive[2] < 20,
+        "nearly all are gone just before the end: {alive:?}"
+    );
+}
+
+async fn load_until(cache: &TestCache, calls: &mut Calls, expires_at: Option<u64>) -> Option<u32> {
+    let reader = spawn_get(cache, "a", Deadline::none());
+    let mut batch = Batch::default();
+    batch.found.insert(
+        "a".into(),
+        Found {
+            value: 1,
+            expires_at,
+        },
+    );
+    calls.next().await.batch(batch);
+    reader.await.unwrap().unwrap()
+}
+
+fn per_item(
+    ttl: Duration,
+) -> (
+    TestCache,
+    Calls,
+    std::sync::Arc<cache_core::clock::ManualClock>,
+) {
+    cache_with(|builder| {
+        builder
+            .ttl(TtlPolicy::PerItem(ttl))
+            .stale_if_error(3600 * SECOND)
+    })
+}
+
+#[tokio::test]
+async fn per_item_ends_with_the_item_by_the_wall_clock_even_if_the_source_fails() {
+    let (cache, mut calls, clock) = per_item(60 * SECOND);
+    let end = clock.now().wall.as_secs() + 10;
+    assert_eq!(load_until(&cache, &mut calls, Some(end)).await, Some(1));
+    clock.change(|now| now.wall += 9 * SECOND);
+    assert_eq!(cached(&cache, "a").await, Some(1));
+    clock.change(|now| now.wall += SECOND);
+    assert_eq!(cached(&cache, "a").await, None, "not even as a stale value");
+}
+
+#[tokio::test]
+async fn per_item_never_outlives_the_ttl_nor_needs_the_attribute() {
+    let (cache, mut calls, clock) = per_item(60 * SECOND);
+    let end = clock.now().wall.as_secs() + 1000;
+    for end in [Some(end), None] {
+        assert_eq!(load_until(&cache, &mut calls, end).await, Some(1));
+        clock.advance(60 * SECOND);
+        assert_eq!(
+            load(&cache, &mut calls, "a", 2).await,
+            Some(2),
+            "it was loaded again"
+        );
+        clock.advance(100 * SECOND);
+    }
+}
+
+#[tokio::test]
+async fn per_item_takes_an_item_past_its_end_for_absent() {
+    let (cache, mut calls, clock) = per_item(60 * SECOND);
+    let end = clock.now().wall.as_secs();
+    assert_eq!(load_until(&cache, &mut calls, Some(end)).await, None);
+    assert_eq!(
+        cache.get(&"a".into(), Deadline::none()).await.unwrap(),
+        None
+    );
+    calls.assert_none();
+}
+
+#[tokio::test]
+async fn only_per_item_looks_at_an_items_end() {
+    for policy in [TtlPolicy::Fixed(60 * SECOND), TtlPolicy::Immutable] {
+        let (cache, mut calls, _) = cache_with(|builder| builder.ttl(policy));
+        assert_eq!(load_until(&cache, &mut calls, Some(1)).await, Some(1));
+        assert_eq!(cached(&cache, "a").await, Some(1));
+    }
+}
+
+#[tokio::test]
+async fn immutable_values_live_on_whatever_the_clocks_do_but_absences_do_not() {
+    let (cache, mut calls, clock) = cache_with(|builder| builder.ttl(TtlPolicy::Immutable));
+    load(&cache, &mut calls, "a", 1).await;
+    let reader = spawn_get(&cache, "b", Deadline::none());
+    calls.next().await.absent();
+    assert_eq!(reader.await.unwrap().unwrap(), None);
+    clock.advance(Duration::from_secs(1 << 40));
+    assert_eq!(cached(&cache, "a").await, Some(1));
+    clock.change(|now| *now = Default::default());
+    assert_eq!(cached(&cache, "a").await, Some(1));
+    assert_eq!(load(&cache, &mut calls, "b", 2).await, Some(2));
+}

@@ -1,0 +1,178 @@
+//! A source of values whose every answer is the test's to give.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_core::clock::ManualClock;
+use cache_core::{Builder, Cache, Deadline, Error, Found, Loaded, Loader};
+use tokio::sync::{mpsc, oneshot};
+
+pub const SECOND: Duration = Duration::from_secs(1);
+
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct Broken(pub &'static str);
+
+pub type Answer = Result<Option<u32>, Error<Broken>>;
+pub type Batch = Loaded<String, u32, Broken>;
+pub type TestCache = Cache<String, u32, Source>;
+
+/// Hands each load to the test, which answers it through [`Calls`].
+pub struct Source(mpsc::UnboundedSender<Call>);
+
+/// A load under way.
+pub struct Call {
+    pub keys: Vec<String>,
+    pub until: Deadline,
+    answer: oneshot::Sender<Result<Batch, Broken>>,
+}
+
+impl Loader<String, u32> for Source {
+    type Error = Broken;
+
+    async fn load(&self, keys: Vec<String>, until: Deadline) -> Result<Batch, Broken> {
+        let (answer, answered) = oneshot::channel();
+        self.0
+            .send(Call {
+                keys,
+                until,
+                answer,
+            })
+            .unwrap();
+        answered
+            .await
+            .expect("the test drops a call to make the loader panic")
+    }
+}
+
+impl Call {
+    /// Answers with one value for every key.
+    pub fn all(self, value: u32) {
+        let found = self
+            .keys
+            .iter()
+            .map(|key| (key.clone(), present(value)))
+            .collect();
+        self.batch(Loaded {
+            found,
+            failed: HashMap::new(),
+        });
+    }
+
+    pub fn batch(self, batch: Batch) {
+        assert!(
+            self.answer.send(Ok(batch)).is_ok(),
+            "the load was cancelled"
+        );
+    }
+
+    /// Answers that none of the keys exists.
+    pub fn absent(self) {
+        self.batch(Loaded::default());
+    }
+
+    pub fn fail(self) {
+        assert!(
+            self.answer.send(Err(Broken("down"))).is_ok(),
+            "the load was cancelled"
+        );
+    }
+
+    pub fn panic(self) {
+        drop(self.answer);
+    }
+
+    /// Waits until the load is cancelled; hangs if it is not.
+    pub async fn cancelled(mut self) {
+        self.answer.closed().await;
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.answer.is_closed()
+    }
+}
+
+pub fn present(value: u32) -> Found<u32> {
+    Found {
+        value,
+        expires_at: None,
+    }
+}
+
+/// The loads that the cache starts, in order.
+pub struct Calls(mpsc::UnboundedReceiver<Call>);
+
+impl Calls {
+    pub async fn next(&mut self) -> Call {
+        self.0.recv().await.unwrap()
+    }
+
+    /// No load is waiting for an answer.
+    pub fn assert_none(&mut self) {
+        assert!(self.0.try_recv().is_err(), "a load was started");
+    }
+}
+
+/// A cache with a TTL of 60 s and no jitter, so that tests can name the moment of expiry.
+pub fn cache() -> (TestCache, Calls, Arc<ManualClock>) {
+    cache_with(|builder| builder)
+}
+
+pub fn cache_with(
+    change: impl FnOnce(Builder<String, u32, Source>) -> Builder<String, u32, Source>,
+) -> (TestCache, Calls, Arc<ManualClock>) {
+    let (sender, calls) = mpsc::unbounded_channel();
+    let clock = Arc::new(ManualClock::default());
+    let builder = Cache::builder(Source(sender))
+        .clock(clock.clone())
+        .jitter_percent(0)
+        .memory(1 << 20, |key: &String, _: &u32| key.capacity());
+    (change(builder).build().unwrap(), Calls(calls), clock)
+}
+
+/// Starts a `get` as a task of its own and waits until it runs or waits.
+pub fn spawn_get(
+    cache: &TestCache,
+    key: &str,
+    deadline: Deadline,
+) -> tokio::task::JoinHandle<Answer> {
+    let (cache, key) = (cache.clone(), key.to_string());
+    tokio::spawn(async move { cache.get(&key, deadline).await })
+}
+
+pub fn spawn_get_many(
+    cache: &TestCache,
+    keys: &[&str],
+    deadline: Deadline,
+) -> tokio::task::JoinHandle<HashMap<String, Answer>> {
+    let cache = cache.clone();
+    let keys: Vec<String> = keys.iter().map(|key| key.to_string()).collect();
+    tokio::spawn(async move { cache.get_many(keys, deadline).await })
+}
+
+/// Lets every other task of a single-threaded test run until it waits.
+pub async fn let_others_run() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Loads `key` and answers it, or takes it from the cache.
+pub async fn load(cache: &TestCache, calls: &mut Calls, key: &str, value: u32) -> Option<u32> {
+    let key = key.to_string();
+    tokio::select! {
+        answer = cache.get(&key, Deadline::none()) => answer.unwrap(),
+        _ = async {
+            loop {
+                calls.next().await.all(value);
+            }
+        } => unreachable!(),
+    }
+}
+
+/// What the cache holds for `key` without asking the source.
+pub async fn cached(cache: &TestCache, key: &str) -> Option<u32> {
+    let now = Deadline::after(Duration::ZERO);
+    cache.get(&key.to_string(), now).await.ok().flatten()
+}

@@ -1,0 +1,231 @@
+//! The three caches, and a quote's way through them.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use cache_core::clock::{Clock, SystemClock};
+use cache_core::dynamodb::{ItemKey, ReadError, TableLoader};
+use cache_core::{Cache, Deadline, Stats};
+use serde::de::DeserializeOwned;
+
+use crate::config::Config;
+use crate::error::QuoteError;
+use crate::items::{Customer, HeapSize, Pricing, Product};
+use crate::quote::{Quote, quote};
+use crate::request::{Line, Request};
+
+/// What is kept back of an invocation's time to answer in.
+const TO_ANSWER: Duration = Duration::from_millis(200);
+/// The time to read where the invocation has no sensible deadline: local emulators send one in
+/// the past.
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(2);
+/// The longest time that Lambda gives an invocation.
+const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
+
+/// How the caches' memory is divided. Products are many; of pricing there is one item.
+const CUSTOMERS_PERCENT: u64 = 40;
+const PRICING_PERCENT: u64 = 10;
+const PRODUCTS_PERCENT: u64 = 50;
+
+/// Values are shared with the cache rather than copied out of it.
+type ItemCache<K, V> = Cache<K, Arc<V>, TableLoader<K, Arc<V>>>;
+
+/// Makes quotes. One for each execution environment: its caches live as long.
+pub struct QuoteService {
+    customers: ItemCache<String, Customer>,
+    pricing: ItemCache<(), Pricing>,
+    products: ItemCache<String, Product>,
+}
+
+impl QuoteService {
+    /// Builds the caches in front of the table.
+    ///
+    /// # Errors
+    /// When the memory given to the caches is too small.
+    pub fn new(client: &Client, config: &Config) -> Result<Self, cache_core::ConfigError> {
+        Self::with_clock(client, config, Arc::new(SystemClock::default()))
+    }
+
+    /// As [`new`](Self::new), with a clock that tests can move.
+    pub fn with_clock(
+        client: &Client,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, cache_core::ConfigError> {
+        let caches = Caches {
+            client,
+            config,
+            clock,
+        };
+        Ok(QuoteService {
+            customers: caches.build(CUSTOMERS_PERCENT, |id| format!("CUSTOMER#{id}"))?,
+            pricing: caches.build(PRICING_PERCENT, |()| "CONFIG#pricing".to_string())?,
+            products: caches.build(PRODUCTS_PERCENT, |sku| format!("PRODUCT#{sku}"))?,
+        })
+    }
+
+    /// Answers a request in JSON, or says until `deadline` why not.
+    ///
+    /// # Errors
+    /// The first [`QuoteError`] that applies, in their order.
+    pub async fn answer(&self, json: &str, deadline: Deadline) -> Result<Quote, QuoteError> {
+        let request = Request::parse(json)?;
+        let (before, start) = (self.lookups(), Instant::now());
+        let read = self.read(&request, deadline).await;
+        let after = self.lookups();
+        // Counts in what other invocations did meanwhile, in environments that run several.
+        tracing::debug!(
+            hits = after.0 - before.0,
+            misses = after.1 - before.1,
+            loading_microseconds = start.elapsed().as_micros() as u64,
+            "read"
+        );
+        let (customer, pricing, products) = read?;
+        quote(request, &customer, &pricing, &products)
+    }
+
+    /// What each cache has done since the environment started.
+    pub fn stats(&self) -> [(&'static str, Stats); 3] {
+        [
+            ("customers", self.customers.stats()),
+            ("pricing", self.pricing.stats()),
+            ("products", self.products.stats()),
+        ]
+    }
+
+    fn lookups(&self) -> (u64, u64) {
+        let add =
+            |sum: (u64, u64), (_, stats): (_, Stats)| (sum.0 + stats.hits, sum.1 + stats.misses);
+        self.stats().into_iter().fold((0, 0), add)
+    }
+
+    /// Reads all items of a request at the same time.
+    async fn read(
+        &self,
+        request: &Request,
+        deadline: Deadline,
+    ) -> Result<(Arc<Customer>, Arc<Pricing>, HashMap<String, Arc<Product>>), QuoteError> {
+        // The first failed read ends the others: nobody waits for a quote that cannot be.
+        let (customer, pricing, products) = tokio::try_join!(
+            async {
+                let customer = self
+                    .customers
+                    .get(&request.customer_id, deadline.clone())
+                    .await;
+                readable(customer, "customer")
+            },
+            async { readable(self.pricing.get(&(), deadline.clone()).await, "pricing") },
+            async {
+                let skus = request.lines.iter().map(|line| line.sku.clone());
+                let products = self.products.get_many(skus, deadline.clone()).await;
+                let readable = |(sku, product)| Ok((sku, readable(product, "products")?));
+                products
+                    .into_iter()
+                    .map(readable)
+                    .collect::<Result<HashMap<_, _>, _>>()
+            }
+        )?;
+        // What is missing wins over what cannot be decoded.
+        let pricing = pricing.transpose().ok_or(QuoteError::ConfigMissing)?;
+        let not_found = || QuoteError::CustomerNotFound(request.customer_id.clone());
+        let customer = customer.transpose().ok_or_else(not_found)?;
+        let mut missing: Vec<String> = Vec::new();
+        for Line { sku, .. } in &request.lines {
+            if matches!(products.get(sku), Some(Ok(None))) && !missing.contains(sku) {
+                missing.push(sku.clone());
+            }
+        }
+        if !missing.is_empty() {
+            return Err(QuoteError::ProductNotFound(missing));
+        }
+        let found = |(sku, product): (String, Result<_, _>)| {
+            Some(product.transpose()?.map(|product| (sku, product)))
+        };
+        let products = products
+            .into_iter()
+            .filter_map(found)
+            .collect::<Result<_, _>>()?;
+        Ok((customer?, pricing?, products))
+    }
+}
+
+/// What caches are built from.
+struct Caches<'a> {
+    client: &'a Client,
+    config: &'a Config,
+    clock: Arc<dyn Clock>,
+}
+
+impl Caches<'_> {
+    fn build<K, V>(
+        &self,
+        memory_percent: u64,
+        pk: fn(&K) -> String,
+    ) -> Result<ItemCache<K, V>, cache_core::ConfigError>
+    where
+        K: HeapSize + Hash + Eq + Clone + Send + Sync + 'static,
+        V: HeapSize + Send + Sync + 'static,
+        Arc<V>: DeserializeOwned,
+    {
+        let Config {
+            table_name,
+            ttl,
+            absent_ttl,
+            stale_if_error,
+            jitter_percent,
+            ..
+        } = self.config;
+        let loader = TableLoader::new(self.client.clone(), table_name, move |key| {
+            ItemKey::partition("pk", pk(key))
+        });
+        // An `Arc` allocates two counters and the value.
+        let heap =
+            |key: &K, value: &Arc<V>| key.heap_size() + 16 + size_of::<V>() + value.heap_size();
+        Cache::builder(loader.end_attribute("expires_at"))
+            .ttl(*ttl)
+            .absent_ttl(*absent_ttl)
+            .stale_if_error(*stale_if_error)
+            .jitter_percent(*jitter_percent)
+            .memory(self.config.cache_bytes * memory_percent / 100, heap)
+            .clock(Arc::clone(&self.clock))
+            .build()
+    }
+}
+
+/// Tells a read that failed, which ends everything, from an item that cannot be decoded, which
+/// something missing still wins over.
+fn readable<T>(
+    read: Result<Option<T>, cache_core::Error<ReadError>>,
+    what: &'static str,
+) -> Result<Result<Option<T>, QuoteError>, QuoteError> {
+    match read {
+        Ok(item) => Ok(Ok(item)),
+        Err(error) => {
+            tracing::warn!(
+                what,
+                error = &error as &dyn std::error::Error,
+                "a read failed"
+            );
+            match error {
+                cache_core::Error::Load(error) if matches!(*error, ReadError::Decode(_)) => {
+                    Ok(Err(QuoteError::Internal("an item cannot be decoded")))
+                }
+                _ => Err(QuoteError::Unavailable(what)),
+            }
+        }
+    }
+}
+
+/// Until when an invocation may read that ends at `deadline_ms`, by a wall clock at `now`; both
+/// since the Unix epoch.
+pub fn time_to_read(deadline_ms: u64, now: Duration) -> Duration {
+    match Duration::from_millis(deadline_ms).checked_sub(now) {
+        Some(left) if !left.is_zero() && left <= LONGEST_INVOCATION => {
+            left.saturating_sub(TO_ANSWER)
+        }
+        _ => WITHOUT_DEADLINE,
+    }
+}

@@ -1,0 +1,324 @@
+//! A table of its own for each test, and the line to it, which can be cut.
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, ConfigBag, Credentials, Intercept, Region, RuntimeComponents,
+};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use cache_core::Deadline;
+use cache_core::clock::ManualClock;
+use handler::config::Config;
+use handler::error::QuoteError;
+use handler::quote::Quote;
+use handler::service::QuoteService;
+use serde_json::{Value, json};
+use testcontainers::core::{IntoContainerPort, WaitFor};
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerAsync, GenericImage};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+const IMAGE: (&str, &str) = ("amazon/dynamodb-local", "3.3.0");
+
+/// A DynamoDB Local that runs.
+struct Database {
+    endpoint: String,
+    _container: Option<ContainerAsync<GenericImage>>,
+}
+
+/// The one that all tests share while one of them runs. Weak: what a static holds is never
+/// dropped, and the container would stay behind.
+static DATABASE: tokio::sync::Mutex<Weak<Database>> = tokio::sync::Mutex::const_new(Weak::new());
+
+async fn database() -> Arc<Database> {
+    let mut shared = DATABASE.lock().await;
+    if let Some(database) = shared.upgrade() {
+        return database;
+    }
+    let database = Arc::new(match std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
+        Ok(endpoint) => Database {
+            endpoint,
+            _container: None,
+        },
+        Err(_) => start_container().await,
+    });
+    *shared = Arc::downgrade(&database);
+    database
+}
+
+async fn start_container() -> Database {
+    let image = GenericImage::new(IMAGE.0, IMAGE.1)
+        .with_exposed_port(8000.tcp())
+        .with_wait_for(WaitFor::message_on_stdout("CorsParams"));
+    let container = match image.start().await {
+        Ok(container) => container,
+        Err(error) => panic!(
+            "these tests need DynamoDB Local, and no container could be started: {error}\n\
+             Either start Docker, or start DynamoDB Local yourself and set \
+             AWS_ENDPOINT_URL_DYNAMODB=http://localhost:8000"
+        ),
+    };
+    let host = container.get_host().await.unwrap();
+    let port = container.get_host_port_ipv4(8000).await.unwrap();
+    Database {
+        endpoint: format!("http://{host}:{port}"),
+        _container: Some(container),
+    }
+}
+
+/// A client that counts the requests that DynamoDB has answered.
+fn client(endpoint: &str, answered: &Answered) -> Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
+        .endpoint_url(endpoint)
+        .interceptor(answered.clone());
+    Client::from_conf(cache_core::dynamodb::with_limits(config).build())
+}
+
+/// The operations of the requests that DynamoDB has answered, in order.
+#[derive(Clone, Debug, Default)]
+struct Answered(Arc<Mutex<Vec<String>>>);
+
+impl Intercept for Answered {
+    fn name(&self) -> &'static str {
+        "Answered"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let target = context.request().headers().get("x-amz-target").unwrap();
+        let operation = target.trim_start_matches("DynamoDB_20120810.").to_string();
+        self.0.lock().unwrap().push(operation);
+        Ok(())
+    }
+}
+
+/// A table of one test.
+pub struct Table {
+    pub name: String,
+    admin: Client,
+    line: Line,
+    answered: Answered,
+    // Last: the container goes when nothing uses it any more.
+    _database: Arc<Database>,
+}
+
+impl Table {
+    /// An empty table.
+    pub async fn empty() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        // The process too: a server that was started by hand outlives a run of the tests.
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test-{}-{number}", std::process::id());
+        let database = database().await;
+        let admin = client(&database.endpoint, &Answered::default());
+        ready(&admin).await;
+        let key = KeySchemaElement::builder()
+            .attribute_name("pk")
+            .key_type(KeyType::Hash);
+        let pk = AttributeDefinition::builder().attribute_name("pk");
+        let create = admin
+            .create_table()
+            .table_name(&name)
+            .billing_mode(BillingMode::PayPerRequest)
+            .key_schema(key.build().unwrap())
+            .attribute_definitions(pk.attribute_type(ScalarAttributeType::S).build().unwrap());
+        create.send().await.unwrap();
+        let line = Line::to(&database.endpoint).await;
+        Table {
+            name,
+            admin,
+            line,
+            answered: Answered::default(),
+            _database: database,
+        }
+    }
+
+    /// A table with pricing, two customers and a few products.
+    pub async fn seeded() -> Self {
+        let table = Self::empty().await;
+        let percent = json!({"gold": 15, "silver": 7});
+        table
+            .put(
+                "CONFIG#pricing",
+                json!({"currency": "EUR", "discount_percent": percent}),
+            )
+            .await;
+        table
+            .put("CUSTOMER#c-1", json!({"name": "Ada", "tier": "gold"}))
+            .await;
+        table
+            .put("CUSTOMER#c-2", json!({"name": "Grace", "tier": "bronze"}))
+            .await;
+        for (sku, cents) in [("A-1", 1999), ("B-2", 5), ("C-3", 100_000)] {
+            let product = json!({"name": format!("Product {sku}"), "unit_price_cents": cents});
+            table.put(&format!("PRODUCT#{sku}"), product).await;
+        }
+        table
+    }
+
+    pub async fn put(&self, pk: &str, mut attributes: Value) {
+        attributes["pk"] = pk.into();
+        let item = serde_dynamo::aws_sdk_dynamodb_1::to_item(attributes).unwrap();
+        self.admin
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .send()
+            .await
+            .unwrap();
+    }
+
+    pub async fn delete(&self, pk: &str) {
+        let pk = serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(pk).unwrap();
+        self.admin
+            .delete_item()
+            .table_name(&self.name)
+            .key("pk", pk)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// A client on the line that can be cut.
+    pub fn client(&self) -> Client {
+        client(&format!("http://{}", self.line.address), &self.answered)
+    }
+
+    /// A new execution environment with the given variables beside `TABLE_NAME`.
+    pub fn environment(&self, variables: &[(&str, &str)]) -> Environment {
+        let config = Config::read(|name| match name {
+            "TABLE_NAME" => Some((&self.name).into()),
+            _ => variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.into()),
+        });
+        let clock = Arc::new(ManualClock::default());
+        let service = QuoteService::with_clock(&self.client(), &config.unwrap(), clock.clone());
+        Environment {
+            service: service.unwrap(),
+            clock,
+        }
+    }
+
+    /// The operations that DynamoDB has answered since the last call.
+    pub fn requests(&self) -> Vec<String> {
+        let mut requests = std::mem::take(&mut *self.answered.0.lock().unwrap());
+        requests.sort();
+        requests
+    }
+
+    /// From now on the database cannot be reached.
+    pub async fn stop_database(&mut self) {
+        self.line.task.abort();
+        (&mut self.line.task).await.unwrap_err();
+    }
+
+    /// The database can be reached again, where it was.
+    pub async fn start_database(&mut self) {
+        self.line = Line::listen(self.line.address, self.line.server.clone()).await;
+    }
+}
+
+async fn ready(admin: &Client) {
+    for _ in 0..100 {
+        if admin.list_tables().send().await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    admin
+        .list_tables()
+        .send()
+        .await
+        .expect("DynamoDB Local does not answer");
+}
+
+/// What Lambda keeps between invocations, with a clock that the test moves.
+pub struct Environment {
+    pub service: QuoteService,
+    pub clock: Arc<ManualClock>,
+}
+
+impl Environment {
+    pub async fn answer(&self, request: Value) -> Result<Quote, QuoteError> {
+        self.service
+            .answer(
+                &request.to_string(),
+                Deadline::after(Duration::from_secs(5)),
+            )
+            .await
+    }
+
+    /// The type of the error that this request gets.
+    pub async fn error(&self, request: Value) -> &'static str {
+        self.answer(request).await.unwrap_err().error_type()
+    }
+}
+
+/// A request of a customer for one of each of some products.
+pub fn request(customer_id: &str, skus: &[&str]) -> Value {
+    let lines: Vec<_> = skus
+        .iter()
+        .map(|sku| json!({"sku": sku, "quantity": 1}))
+        .collect();
+    json!({"customer_id": customer_id, "lines": lines})
+}
+
+/// Forwards connections. Aborted, it closes them and refuses new ones.
+struct Line {
+    address: SocketAddr,
+    server: String,
+    task: JoinHandle<()>,
+}
+
+impl Line {
+    async fn to(endpoint: &str) -> Self {
+        let server = endpoint.trim_start_matches("http://").trim_end_matches('/');
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), server.to_string()).await
+    }
+
+    async fn listen(address: SocketAddr, server: String) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let to = server.clone();
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut inbound, _)) = listener.accept().await {
+                let to = to.clone();
+                connections.spawn(async move {
+                    let mut outbound = TcpStream::connect(to).await?;
+                    tokio::io::copy_bidirectional(&mut inbound, &mut outbound).await
+                });
+            }
+        });
+        Line {
+            address,
+            server,
+            task,
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
