@@ -98,13 +98,21 @@ async fn different_keys_of_the_same_item_get_it_both() {
 }
 
 #[tokio::test]
-async fn a_consistent_read_costs_twice_as_much() {
+async fn reads_are_consistent_only_on_demand() {
     let table = Table::empty().await;
     table.put("key-1", json!({"size": 1})).await;
-    // DynamoDB Local is always consistent; that it was asked to be shows in the request.
-    let loader = loader(&table).consistent(true);
-    assert_eq!(found(&loader, keys(1..2)).await["key-1"], 1);
-    assert_eq!(found(&loader, keys(0..2)).await["key-1"], 1);
+    // DynamoDB Local is always consistent: that it was asked to be shows in the request alone.
+    for consistent in [false, true] {
+        let loader = loader(&table).consistent(consistent);
+        assert_eq!(found(&loader, keys(1..2)).await["key-1"], 1);
+        assert_eq!(found(&loader, keys(0..2)).await["key-1"], 1);
+        let bodies = table.bodies();
+        assert_eq!(bodies[0]["ConsistentRead"], consistent);
+        assert_eq!(
+            bodies[1]["RequestItems"][&table.name]["ConsistentRead"],
+            consistent
+        );
+    }
 }
 
 #[tokio::test]

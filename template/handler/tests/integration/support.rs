@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_dynamodb::config::{
     BehaviorVersion, ConfigBag, Credentials, Intercept, Region, RuntimeComponents,
 };
@@ -76,35 +76,37 @@ async fn start_container() -> Database {
     }
 }
 
-/// A client that counts the requests that DynamoDB has answered.
-fn client(endpoint: &str, answered: &Answered) -> Client {
+/// A client that notes the requests that it sends.
+fn client(endpoint: &str, sent: &Sent) -> Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
         .endpoint_url(endpoint)
-        .interceptor(answered.clone());
+        .interceptor(sent.clone());
     Client::from_conf(cache_core::dynamodb::with_limits(config).build())
 }
 
-/// The operations of the requests that DynamoDB has answered, in order.
+/// The operation and the body of each request that was sent, retries included.
 #[derive(Clone, Debug, Default)]
-struct Answered(Arc<Mutex<Vec<String>>>);
+struct Sent(Arc<Mutex<Vec<(String, Value)>>>);
 
-impl Intercept for Answered {
+impl Intercept for Sent {
     fn name(&self) -> &'static str {
-        "Answered"
+        "Sent"
     }
 
-    fn read_before_deserialization(
+    fn read_before_transmit(
         &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let target = context.request().headers().get("x-amz-target").unwrap();
+        let request = context.request();
+        let target = request.headers().get("x-amz-target").unwrap();
         let operation = target.trim_start_matches("DynamoDB_20120810.").to_string();
-        self.0.lock().unwrap().push(operation);
+        let body = serde_json::from_slice(request.body().bytes().unwrap())?;
+        self.0.lock().unwrap().push((operation, body));
         Ok(())
     }
 }
@@ -114,7 +116,7 @@ pub struct Table {
     pub name: String,
     admin: Client,
     line: Line,
-    answered: Answered,
+    sent: Sent,
     // Last: the container goes when nothing uses it any more.
     _database: Arc<Database>,
 }
@@ -127,7 +129,7 @@ impl Table {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("test-{}-{number}", std::process::id());
         let database = database().await;
-        let admin = client(&database.endpoint, &Answered::default());
+        let admin = client(&database.endpoint, &Sent::default());
         ready(&admin).await;
         let key = KeySchemaElement::builder()
             .attribute_name("pk")
@@ -145,7 +147,7 @@ impl Table {
             name,
             admin,
             line,
-            answered: Answered::default(),
+            sent: Sent::default(),
             _database: database,
         }
     }
@@ -198,7 +200,7 @@ impl Table {
 
     /// A client on the line that can be cut.
     pub fn client(&self) -> Client {
-        client(&format!("http://{}", self.line.address), &self.answered)
+        client(&format!("http://{}", self.line.address), &self.sent)
     }
 
     /// A new execution environment with the given variables beside `TABLE_NAME`.
@@ -218,11 +220,18 @@ impl Table {
         }
     }
 
-    /// The operations that DynamoDB has answered since the last call.
+    /// The operations that DynamoDB was asked for since the last call, sorted.
     pub fn requests(&self) -> Vec<String> {
-        let mut requests = std::mem::take(&mut *self.answered.0.lock().unwrap());
+        let sent = std::mem::take(&mut *self.sent.0.lock().unwrap());
+        let mut requests: Vec<_> = sent.into_iter().map(|(operation, _)| operation).collect();
         requests.sort();
         requests
+    }
+
+    /// The bodies of the same requests, in order.
+    pub fn bodies(&self) -> Vec<Value> {
+        let sent = std::mem::take(&mut *self.sent.0.lock().unwrap());
+        sent.into_iter().map(|(_, body)| body).collect()
     }
 
     /// From now on the database cannot be reached.
