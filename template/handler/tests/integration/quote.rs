@@ -24,11 +24,11 @@ async fn a_cold_quote_reads_three_times_and_a_warm_one_not_at_all() {
         json!({
             "customer_id": "c-1", "currency": "EUR", "discount_percent": 15,
             "lines": [
-                {"sku": "A-1", "name": "Product A-1", "quantity": 2,
+                {"sku": "A-1", "name": "Anvil", "quantity": 2,
                  "unit_price_cents": 1999, "amount_cents": 3998},
-                {"sku": "B-2", "name": "Product B-2", "quantity": 1,
+                {"sku": "B-2", "name": "Bolt", "quantity": 1,
                  "unit_price_cents": 5, "amount_cents": 5},
-                {"sku": "A-1", "name": "Product A-1", "quantity": 1,
+                {"sku": "A-1", "name": "Anvil", "quantity": 1,
                  "unit_price_cents": 1999, "amount_cents": 1999},
             ],
             // 15 % of 6002 is 900.3

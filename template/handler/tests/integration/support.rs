@@ -152,25 +152,13 @@ impl Table {
         }
     }
 
-    /// A table with pricing, two customers and a few products.
+    /// A table with the sample items.
     pub async fn seeded() -> Self {
         let table = Self::empty().await;
-        let percent = json!({"gold": 15, "silver": 7});
-        table
-            .put(
-                "CONFIG#pricing",
-                json!({"currency": "EUR", "discount_percent": percent}),
-            )
-            .await;
-        table
-            .put("CUSTOMER#c-1", json!({"name": "Ada", "tier": "gold"}))
-            .await;
-        table
-            .put("CUSTOMER#c-2", json!({"name": "Grace", "tier": "bronze"}))
-            .await;
-        for (sku, cents) in [("A-1", 1999), ("B-2", 5), ("C-3", 100_000)] {
-            let product = json!({"name": format!("Product {sku}"), "unit_price_cents": cents});
-            table.put(&format!("PRODUCT#{sku}"), product).await;
+        let items: Value =
+            serde_json::from_str(include_str!("../../../samples/items.json")).unwrap();
+        for item in items.as_array().unwrap() {
+            table.put(item["pk"].as_str().unwrap(), item.clone()).await;
         }
         table
     }

@@ -1,0 +1,277 @@
+//! From flags to an answered invocation: a workspace rendered outside the repository, built with
+//! its release profile, and run as Lambda runs it, against a DynamoDB Local that is stopped and
+//! started again.
+#![allow(clippy::unwrap_used)]
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use lambda_simulator::process::{ManagedProcess, ProcessConfig, ProcessRole};
+use lambda_simulator::{InvocationBuilder, InvocationStatus, Simulator};
+use serde_json::{Value, json};
+
+const IMAGE: &str = "amazon/dynamodb-local:3.3.0";
+/// Patience of the test, not of the function.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// Everything that is built shares this repository's target folder, so nothing is built twice.
+fn cargo(folder: &Path, arguments: &[&str]) -> Command {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| root().join("target").into());
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(folder)
+        .args(arguments)
+        .env("CARGO_TARGET_DIR", target);
+    // Set by cargo for this test; a rendered workspace is built without.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_")) {
+        cargo.env_remove(name);
+    }
+    cargo
+}
+
+fn succeed(command: &mut Command) {
+    let status = command.status().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "docker {}: {error}",
+        arguments.join(" ")
+    );
+    String::from_utf8(output.stdout).unwrap().trim().to_string()
+}
+
+/// A container on a port that stays the same when it is started again.
+struct Database {
+    container: String,
+    endpoint: String,
+}
+
+impl Database {
+    fn run() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let publish = format!("127.0.0.1:{port}:8000");
+        let container = docker(&["run", "--detach", "--publish", &publish, IMAGE]);
+        Database {
+            container,
+            endpoint: format!("http://127.0.0.1:{port}"),
+        }
+    }
+
+    fn variables(&self) -> [(&'static str, &str); 5] {
+        [
+            ("AWS_ENDPOINT_URL_DYNAMODB", &self.endpoint),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_REGION", "us-east-1"),
+            ("TABLE_NAME", "quotes"),
+        ]
+    }
+
+    /// With the rendered workspace's own command. It fails until the server answers.
+    fn seed(&self, workspace: &Path) {
+        let seed = [
+            "run",
+            "--quiet",
+            "--locked",
+            "--package",
+            "handler",
+            "--example",
+            "seed",
+        ];
+        for _ in 0..30 {
+            let output = cargo(workspace, &seed)
+                .envs(self.variables())
+                .output()
+                .unwrap();
+            if output.status.success() {
+                return;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        panic!("the database cannot be seeded");
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        docker(&["rm", "--force", &self.container]);
+    }
+}
+
+/// The function's process, and the Lambda that runs it.
+struct Function {
+    lambda: Simulator,
+    _process: ManagedProcess,
+}
+
+impl Function {
+    async fn start(binary: &Path, database: &Database) -> Self {
+        let lambda = Simulator::builder()
+            .function_name("quotes")
+            .memory_size_mb(256)
+            .build()
+            .await;
+        let lambda = lambda.unwrap();
+        let mut config = ProcessConfig::new(binary, ProcessRole::Runtime).inherit_stdio(true);
+        for (name, value) in database
+            .variables()
+            .into_iter()
+            .chain([("AWS_LAMBDA_LOG_FORMAT", "JSON")])
+        {
+            config = config.env(name, value);
+        }
+        let _process = lambda.spawn_process_with_config(config).unwrap();
+        Function { lambda, _process }
+    }
+
+    /// What the caller of the function gets, within the function's time.
+    async fn invoke(&self, payload: Value) -> Result<Value, (String, String)> {
+        let invocation = InvocationBuilder::new()
+            .payload(payload)
+            .timeout_ms(5000)
+            .build()
+            .unwrap();
+        let id = self.lambda.enqueue(invocation).await;
+        let state = self
+            .lambda
+            .wait_for_invocation_complete(&id, PATIENCE)
+            .await
+            .unwrap();
+        match state.status {
+            InvocationStatus::Success => Ok(state.response.unwrap().payload),
+            InvocationStatus::Error => {
+                let error = state.error.unwrap();
+                Err((error.error_type, error.error_message))
+            }
+            other => panic!("the invocation ended as {other:?}"),
+        }
+    }
+}
+
+fn quote(customer_id: &str) -> Value {
+    let lines = json!([{"sku": "A-1", "quantity": 2}, {"sku": "B-2", "quantity": 100}]);
+    json!({"customer_id": customer_id, "lines": lines})
+}
+
+#[tokio::test]
+async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invokes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = [
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "cached-lambda",
+        "--",
+        "new",
+        "my-quotes",
+    ];
+    let flags = [
+        "--arch", "x86_64", "--ttl", "5m", "--vcs", "none", "--yes", "--path",
+    ];
+    succeed(cargo(&root(), &new).args(flags).arg(folder.path()));
+    let workspace = folder.path().join("my-quotes");
+
+    succeed(&mut cargo(&workspace, &["fmt", "--all", "--check"]));
+    succeed(&mut cargo(&workspace, &["test", "--workspace", "--locked"]));
+    succeed(&mut cargo(
+        &workspace,
+        &["build", "--release", "--locked", "--bin", "direct"],
+    ));
+    let target = cargo(&workspace, &[]);
+    let target = target
+        .get_envs()
+        .find(|(name, _)| *name == "CARGO_TARGET_DIR")
+        .unwrap()
+        .1
+        .unwrap();
+    let binary = Path::new(target).join("release/direct");
+
+    let database = Database::run();
+    database.seed(&workspace);
+    let function = Function::start(&binary, &database).await;
+
+    let first = function.invoke(quote("c-1")).await.unwrap();
+    // 2 x 19.99 + 100 x 0.05 less 15 %, rounded down in the customer's disfavour.
+    assert_eq!(first["subtotal_cents"], 4498);
+    assert_eq!(first["discount_cents"], 674);
+    assert_eq!(first["total_cents"], 3824);
+    for no_request in [
+        json!([]),
+        json!(null),
+        json!("text"),
+        json!({"customer_id": 1}),
+    ] {
+        let (error, _) = function.invoke(no_request).await.unwrap_err();
+        assert_eq!(error, "InvalidRequest");
+    }
+
+    docker(&["stop", "--time", "0", &database.container]);
+    assert_eq!(
+        function.invoke(quote("c-1")).await.unwrap(),
+        first,
+        "from the cache"
+    );
+    let (error, message) = function.invoke(quote("c-2")).await.unwrap_err();
+    assert_eq!(
+        (error.as_str(), message.as_str()),
+        ("Unavailable", "could not read the customer in time")
+    );
+
+    docker(&["start", &database.container]);
+    // In memory: what it held went with it.
+    database.seed(&workspace);
+    // The failures' back-off may go on for up to two seconds.
+    let mut second = function.invoke(quote("c-2")).await;
+    for _ in 0..30 {
+        if second.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        second = function.invoke(quote("c-2")).await;
+    }
+    assert_eq!(second.unwrap()["total_cents"], 4498);
+}
+
+#[test]
+fn a_wrong_environment_ends_the_process_with_one_line() {
+    // Built in debug: what matters is what it says.
+    let run = [
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "handler",
+        "--bin",
+        "direct",
+    ];
+    let mut function = cargo(&root(), &run);
+    let output = function
+        .env("CACHE_TTL_SECONDS", "soon")
+        .env_remove("TABLE_NAME")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "invalid configuration: TABLE_NAME is not set, allowed: a table name, 3 to 255 of A-Z a-z 0-9 . _ -; \
+         CACHE_TTL_SECONDS is \"soon\", allowed: a whole number from 0 to 86400\n"
+    );
+}

@@ -1,0 +1,1 @@
+//! Has tests alone: the generator against cargo-generate, used as a library.

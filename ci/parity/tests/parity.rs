@@ -1,0 +1,260 @@
+//! The same answers give the same files, bytes and modes, from the generator and from
+//! cargo-generate; and what one refuses the other refuses.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use cargo_generate::{GenerateArgs, TemplatePath, Vcs};
+
+/// Answers as the two take them: the flags of one are the definitions of the other.
+const NAMES: [&str; 4] = ["arch", "memory_mb", "ttl_policy", "ttl_seconds"];
+const FLAGS: [&str; 4] = ["--arch", "--memory", "--ttl-policy", "--ttl"];
+type Values = [&'static str; 4];
+const DEFAULTS: Values = ["arm64", "256", "fixed", "60"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// The generator's binary, built once.
+fn generator() -> &'static Path {
+    static BINARY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    BINARY.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.current_dir(root()).args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--package",
+            "cached-lambda",
+        ]);
+        assert!(build.status().unwrap().success());
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+        target.join("debug/cached-lambda")
+    })
+}
+
+fn with_generator(folder: &Path, name: &str, values: Values) -> bool {
+    let mut new = Command::new(generator());
+    new.args(["new", "--vcs", "none", "--yes", "--path"])
+        .arg(folder)
+        .stderr(Stdio::null());
+    for (flag, value) in FLAGS.into_iter().zip(values) {
+        new.arg(format!("{flag}={value}"));
+    }
+    new.args(["--", name]).status().unwrap().success()
+}
+
+fn with_cargo_generate(source: TemplatePath, folder: &Path, name: &str, values: Values) -> bool {
+    let define = NAMES
+        .into_iter()
+        .zip(values)
+        .map(|(name, value)| format!("{name}={value}"));
+    cargo_generate::generate(GenerateArgs {
+        template_path: source,
+        name: Some(name.into()),
+        destination: Some(folder.into()),
+        define: define.collect(),
+        silent: true,
+        vcs: Some(Vcs::None),
+        ..GenerateArgs::default()
+    })
+    .is_ok()
+}
+
+fn path_to(folder: &Path) -> TemplatePath {
+    TemplatePath {
+        path: Some(folder.display().to_string()),
+        ..TemplatePath::default()
+    }
+}
+
+/// Every file below a folder with its mode and its bytes.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let mode = fs::metadata(&path).unwrap().permissions().mode();
+                let name = path.strip_prefix(folder).unwrap().to_path_buf();
+                files.insert(name, (mode, fs::read(&path).unwrap()));
+            }
+        }
+    }
+    files
+}
+
+#[track_caller]
+fn assert_same(ours: &Path, theirs: &Path) {
+    let (ours, theirs) = (tree(ours), tree(theirs));
+    assert_eq!(
+        ours.keys().collect::<Vec<_>>(),
+        theirs.keys().collect::<Vec<_>>()
+    );
+    for (name, (mode, bytes)) in &ours {
+        let (their_mode, their_bytes) = &theirs[name];
+        assert_eq!(mode, their_mode, "{}: modes", name.display());
+        let (ours, theirs) = (
+            String::from_utf8_lossy(bytes),
+            String::from_utf8_lossy(their_bytes),
+        );
+        assert_eq!(ours, theirs, "{}", name.display());
+    }
+    assert!(ours.len() > 40);
+}
+
+#[test]
+fn both_give_the_same_files_from_a_path() {
+    for (name, made, values) in [
+        ("my-quotes", "my-quotes", ["arm64", "512", "fixed", "300"]),
+        (
+            "HTTPServer_2",
+            "http-server-2",
+            ["x86_64", "10240", "per-item", "86400"],
+        ),
+        ("my_svc", "my_svc", ["arm64", "128", "immutable", "1"]),
+    ] {
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        assert!(with_generator(ours.path(), name, values));
+        assert!(with_cargo_generate(
+            path_to(&root()),
+            theirs.path(),
+            name,
+            values
+        ));
+        assert_same(&ours.path().join(made), &theirs.path().join(made));
+    }
+}
+
+/// A repository with the files of this one as they are now, committed or not.
+fn repository() -> tempfile::TempDir {
+    let clone = tempfile::tempdir().unwrap();
+    let git = |folder: &Path, arguments: &[&str]| {
+        let identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"];
+        let output = Command::new("git")
+            .current_dir(folder)
+            .args(identity)
+            .args(arguments)
+            .output();
+        let output = output.unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for file in git(
+        &root(),
+        &["ls-files", "--cached", "--others", "--exclude-standard"],
+    )
+    .lines()
+    {
+        let (from, to) = (root().join(file), clone.path().join(file));
+        if from.is_file() {
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(from, to).unwrap();
+        }
+    }
+    git(clone.path(), &["init", "--quiet"]);
+    git(clone.path(), &["add", "--all"]);
+    git(
+        clone.path(),
+        &["commit", "--quiet", "--message", "as it is"],
+    );
+    clone
+}
+
+#[test]
+fn both_give_the_same_files_from_git() {
+    let clone = repository();
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let git = Some(clone.path().display().to_string());
+    let source = TemplatePath {
+        git,
+        ..TemplatePath::default()
+    };
+    assert!(with_generator(ours.path(), "my-quotes", DEFAULTS));
+    assert!(with_cargo_generate(
+        source,
+        theirs.path(),
+        "my-quotes",
+        DEFAULTS
+    ));
+    assert_same(
+        &ours.path().join("my-quotes"),
+        &theirs.path().join("my-quotes"),
+    );
+}
+
+#[test]
+fn both_refuse_the_same_names_and_take_the_same() {
+    let (long, longer, grows) = ("a".repeat(40), "a".repeat(41), "Ab".repeat(20));
+    // A small template: all that matters here is the hook.
+    let small = tempfile::tempdir().unwrap();
+    for file in [
+        "cargo-generate.toml",
+        "check-name.rhai",
+        "cached-lambda.toml",
+    ] {
+        fs::copy(root().join("template").join(file), small.path().join(file)).unwrap();
+    }
+    let taken = ["my-svc", "MyLambda", "lambda2s3", "console", "x", &long];
+    let refused = [
+        "1bad", "a b", "../x", "a/b", "con", "CON", "Com1", "lpt9", "con-", "con_", "-a", "_a",
+        "é", "аdmin", "a.b", "a\n", "", &longer, &grows,
+    ];
+    let taken = taken.into_iter().map(|name| (name, true));
+    for (name, taken) in taken.chain(refused.into_iter().map(|name| (name, false))) {
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let by_us = with_generator(ours.path(), name, DEFAULTS);
+        let by_them = with_cargo_generate(path_to(small.path()), theirs.path(), name, DEFAULTS);
+        assert_eq!((by_us, by_them), (taken, taken), "{name:?}");
+        assert_eq!(
+            fs::read_dir(ours.path()).unwrap().count(),
+            usize::from(taken),
+            "{name:?}"
+        );
+    }
+}
+
+#[test]
+fn both_refuse_the_same_values() {
+    for (place, value) in [
+        (0, "aarch64"),
+        (0, "amd64"),
+        (0, "ARM64"),
+        (1, "127"),
+        (1, "10241"),
+        (1, "256.5"),
+        (1, "0x100"),
+        (1, "0256"),
+        (2, "Fixed"),
+        (2, "never"),
+        (3, "0"),
+        (3, "86401"),
+        (3, "1.5"),
+        (3, "-1"),
+    ] {
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut values = DEFAULTS;
+        values[place] = value;
+        assert!(!with_generator(ours.path(), "x", values), "{value}");
+        let source = path_to(&root().join("template"));
+        assert!(
+            !with_cargo_generate(source, theirs.path(), "x", values),
+            "{value}"
+        );
+    }
+}

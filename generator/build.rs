@@ -1,0 +1,85 @@
+//! Puts the template into the binary, with what cargo-generate.toml says of each file.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome<()> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?)
+        .join("../template")
+        .canonicalize()?;
+    println!("cargo::rerun-if-changed={}", root.display());
+    println!("cargo::rerun-if-changed=build.rs");
+
+    let config: toml::Table = fs::read_to_string(root.join("cargo-generate.toml"))?.parse()?;
+    let verbatim = verbatim(&root, &config)?;
+    let hooks = config["hooks"]
+        .as_table()
+        .into_iter()
+        .flat_map(|hooks| hooks.values());
+    let hooks = hooks.filter_map(|scripts| scripts.as_array()).flatten();
+    let mut not_rendered: Vec<_> = hooks
+        .filter_map(|script| Some(root.join(script.as_str()?)))
+        .collect();
+    not_rendered.push(root.join("cargo-generate.toml"));
+
+    let mut files = Vec::new();
+    walk(&root, &mut files)?;
+    files.retain(|file| !not_rendered.contains(file));
+    files.sort();
+    let mut code = String::from("&[\n");
+    for file in &files {
+        let path = file.strip_prefix(&root)?;
+        writeln!(
+            code,
+            "    Source {{ path: {path:?}, contents: include_bytes!({file:?}), executable: {}, verbatim: {} }},",
+            is_executable(file)?,
+            verbatim
+                .matched_path_or_any_parents(path, false)
+                .is_ignore(),
+        )?;
+    }
+    code.push(']');
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("template.rs"), code)?;
+    Ok(())
+}
+
+fn verbatim(root: &Path, config: &toml::Table) -> Outcome<Gitignore> {
+    let mut builder = GitignoreBuilder::new(root);
+    for pattern in config["template"]["exclude"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        builder.add_line(None, pattern.as_str().ok_or("exclude: not a string")?)?;
+    }
+    Ok(builder.build()?)
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            walk(&entry.path(), files)?;
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_executable(file: &Path) -> Outcome<bool> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(fs::metadata(file)?.permissions().mode() & 0o100 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(_: &Path) -> Outcome<bool> {
+    Ok(false)
+}

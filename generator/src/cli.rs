@@ -1,0 +1,103 @@
+//! The command line, and what it does.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::answers::{Answers, Arch, Memory, ProjectName, Ttl, TtlPolicy};
+use crate::{render, vcs, write};
+
+/// A Lambda function in Rust with a cache in front of DynamoDB, ready to deploy.
+#[derive(Parser)]
+#[command(version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make a new workspace
+    New(New),
+}
+
+#[derive(Args)]
+pub struct New {
+    /// Names the folder, the stack and its resources
+    name: ProjectName,
+    /// The folder to make it in
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    path: PathBuf,
+    /// Processor architecture: arm64 or x86_64
+    #[arg(long, default_value = "arm64")]
+    arch: Arch,
+    /// Memory of the function in MB, 128 to 10240
+    #[arg(long, value_name = "MB", default_value = "256")]
+    memory: Memory,
+    /// How long cached items live: fixed, per-item or immutable
+    #[arg(long, value_name = "POLICY", default_value = "fixed")]
+    ttl_policy: TtlPolicy,
+    /// Time to live, such as 90, 30s, 5m or 1h; up to 24h
+    #[arg(long, value_name = "TIME", default_value = "60")]
+    ttl: Ttl,
+    /// Version control; git, unless inside a repository
+    #[arg(long)]
+    vcs: Option<Vcs>,
+    /// Use the defaults, never ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum Vcs {
+    Git,
+    None,
+}
+
+/// Why nothing was made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Render(#[from] render::Error),
+    #[error(transparent)]
+    Write(#[from] write::Error),
+}
+
+/// Makes a workspace.
+pub fn run(new: New) -> Result<(), Error> {
+    let New {
+        name,
+        path,
+        arch,
+        memory,
+        ttl_policy,
+        ttl,
+        vcs,
+        yes: _,
+    } = new;
+    if name.used != name.given {
+        eprintln!("note: the name `{}` becomes `{}`", name.given, name.used);
+    }
+    let answers = Answers {
+        name,
+        arch,
+        memory,
+        ttl_policy,
+        ttl,
+    };
+    let tree = render::render(&answers)?;
+    let target = write::Target::new(&path, &answers.name.used)?;
+    let git = vcs::wanted(vcs, &path);
+    let made = target.write(&tree, git)?;
+
+    let name = &answers.name.used;
+    eprintln!("made {} ({} files)", made.display(), tree.len());
+    eprintln!("\nnext:");
+    eprintln!("  cd {}", made.display());
+    eprintln!("  cargo test                       # needs Docker, for DynamoDB Local");
+    eprintln!(
+        "  cd infra && sam build && sam deploy   # makes the stack {}",
+        render::stack_name(name)
+    );
+    Ok(())
+}

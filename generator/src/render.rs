@@ -1,0 +1,132 @@
+//! The template, and what it becomes with the answers: a tree of files in memory.
+
+use std::path::{Path, PathBuf};
+
+use heck::ToKebabCase;
+use liquid::ParserBuilder;
+use liquid_core::{
+    Display_filter, Filter, FilterReflection, ParseFilter, Runtime, Value, ValueView,
+};
+
+use crate::answers::Answers;
+
+/// A file of the template.
+struct Source {
+    path: &'static str,
+    contents: &'static [u8],
+    executable: bool,
+    /// `exclude` in cargo-generate.toml: copied as it is.
+    verbatim: bool,
+}
+
+/// Embedded: no network, and no path to a template.
+const TEMPLATE: &[Source] = include!(concat!(env!("OUT_DIR"), "/template.rs"));
+
+/// A file of the workspace to be written.
+#[derive(Debug)]
+pub struct File {
+    /// Relative to the workspace.
+    pub path: PathBuf,
+    pub contents: Vec<u8>,
+    pub executable: bool,
+}
+
+/// The template cannot be rendered: its mistake, not the user's.
+#[derive(Debug, thiserror::Error)]
+#[error("the template's {file} cannot be rendered: {why}. This is a bug in cached-lambda")]
+pub struct Error {
+    file: &'static str,
+    why: String,
+}
+
+/// Renders every file of the template, in the order of their paths.
+pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
+    let Answers {
+        name,
+        arch,
+        memory,
+        ttl_policy,
+        ttl,
+    } = answers;
+    // The placeholders of cargo-generate.toml, all of them text as there.
+    let values = liquid::object!({
+        "project-name": name.used,
+        "arch": arch.text(),
+        "memory_mb": memory.0.to_string(),
+        "ttl_policy": ttl_policy.text(),
+        "ttl_seconds": ttl.0.to_string(),
+    });
+    TEMPLATE
+        .iter()
+        .map(|source| {
+            let failed = |why: String| Error {
+                file: source.path,
+                why,
+            };
+            let path = source.path.strip_suffix(".liquid").unwrap_or(source.path);
+            Ok(File {
+                path: Path::new(path).to_path_buf(),
+                contents: render_file(source, &values).map_err(failed)?,
+                executable: source.executable,
+            })
+        })
+        .collect()
+}
+
+/// Fails on an unknown variable, which cargo-generate renders as nothing.
+fn render_file(source: &Source, values: &liquid::Object) -> Result<Vec<u8>, String> {
+    let is_tag = |pair: &[u8]| matches!(pair, b"{{" | b"{%");
+    // Parsing costs, and most files have no tag.
+    if source.verbatim || !source.contents.windows(2).any(is_tag) {
+        return Ok(source.contents.to_vec());
+    }
+    let text = std::str::from_utf8(source.contents).map_err(|error| error.to_string())?;
+    let parser = ParserBuilder::with_stdlib().filter(KebabCaseParser).build();
+    let rendered = parser.and_then(|parser| parser.parse(text)?.render(values));
+    Ok(rendered.map_err(|error| error.to_string())?.into_bytes())
+}
+
+/// The project's name as CloudFormation takes it, which knows no `_`.
+pub fn stack_name(project_name: &str) -> String {
+    project_name.to_kebab_case()
+}
+
+/// cargo-generate's filter of that name.
+#[derive(Clone, ParseFilter, FilterReflection)]
+#[filter(
+    name = "kebab_case",
+    description = "Change text to kebab case",
+    parsed(KebabCase)
+)]
+struct KebabCaseParser;
+
+#[derive(Debug, Default, Display_filter)]
+#[name = "kebab_case"]
+struct KebabCase;
+
+impl Filter for KebabCase {
+    fn evaluate(&self, input: &dyn ValueView, _: &dyn Runtime) -> liquid_core::Result<Value> {
+        Ok(Value::scalar(stack_name(&input.to_kstr())))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_variable_is_an_error_and_not_nothing() {
+        let source = |contents| Source {
+            path: "x",
+            contents,
+            executable: false,
+            verbatim: false,
+        };
+        let values = liquid::object!({"known": "a b"});
+        let render = |contents| render_file(&source(contents), &values);
+        assert_eq!(render(b"{{known | kebab_case}}").unwrap(), b"a-b");
+        assert!(render(b"{{unknown}}").unwrap_err().contains("unknown"));
+        assert!(render(b"{% nonsense %}").is_err());
+    }
+}

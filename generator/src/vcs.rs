@@ -1,0 +1,38 @@
+//! Version control, as `cargo new` does it.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::cli::Vcs;
+
+/// Whether a repository is to be made for a workspace in `folder`: not inside another one, and
+/// not where there is no git, unless it was asked for.
+pub fn wanted(vcs: Option<Vcs>, folder: &Path) -> bool {
+    match vcs {
+        Some(vcs) => vcs == Vcs::Git,
+        None => {
+            let inside = git(folder, &["rev-parse", "--is-inside-work-tree"]);
+            inside.is_ok_and(|output| !output.status.success())
+        }
+    }
+}
+
+/// Makes a repository in `folder`.
+pub fn init(folder: &Path) -> io::Result<()> {
+    let output = git(folder, &["init", "--quiet"])?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        String::from_utf8_lossy(&output.stderr).trim().to_string(),
+    ))
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> io::Result<std::process::Output> {
+    Command::new("git")
+        .current_dir(folder)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+}

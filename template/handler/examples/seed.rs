@@ -1,0 +1,52 @@
+//! Creates the table of `TABLE_NAME` on a DynamoDB Local and fills it with `samples/items.json`.
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let table = std::env::var("TABLE_NAME").map_err(|_| "TABLE_NAME is not set")?;
+    // Sample data has no place in a real account.
+    std::env::var("AWS_ENDPOINT_URL_DYNAMODB").map_err(
+        |_| "AWS_ENDPOINT_URL_DYNAMODB is not set: start DynamoDB Local and name it there",
+    )?;
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let client = aws_sdk_dynamodb::Client::new(&aws);
+    let pk = AttributeDefinition::builder().attribute_name("pk");
+    let create = client
+        .create_table()
+        .table_name(&table)
+        .billing_mode(BillingMode::PayPerRequest)
+        .key_schema(
+            KeySchemaElement::builder()
+                .attribute_name("pk")
+                .key_type(KeyType::Hash)
+                .build()?,
+        )
+        .attribute_definitions(pk.attribute_type(ScalarAttributeType::S).build()?);
+    match create
+        .send()
+        .await
+        .map_err(|error| error.into_service_error())
+    {
+        Ok(_) => println!("created the table {table}"),
+        Err(error) if error.is_resource_in_use_exception() => {
+            println!("the table {table} is there")
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let items: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../samples/items.json"))?;
+    for item in &items {
+        let item = serde_dynamo::aws_sdk_dynamodb_1::to_item(item)?;
+        client
+            .put_item()
+            .table_name(&table)
+            .set_item(Some(item))
+            .send()
+            .await?;
+    }
+    println!("wrote {} items", items.len());
+    Ok(())
+}
