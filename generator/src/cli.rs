@@ -34,14 +34,14 @@ pub struct New {
     /// Memory of the function in MB, 128 to 10240
     #[arg(long, value_name = "MB", default_value = "256")]
     memory: Memory,
-    /// How long cached items live: fixed, per-item or immutable
+    /// How long items live: fixed, per-item or immutable
     #[arg(long, value_name = "POLICY", default_value = "fixed")]
     ttl_policy: TtlPolicy,
     /// Time to live, such as 90, 30s, 5m or 1h; up to 24h
     #[arg(long, value_name = "TIME", default_value = "60")]
     ttl: Ttl,
-    /// Version control; git, unless inside a repository
-    #[arg(long)]
+    /// git or none [default: git, unless inside a repository]
+    #[arg(long, hide_possible_values = true)]
     vcs: Option<Vcs>,
     /// Use the defaults, never ask
     #[arg(long, short)]
@@ -61,6 +61,16 @@ pub enum Error {
     Render(#[from] render::Error),
     #[error(transparent)]
     Write(#[from] write::Error),
+}
+
+impl Error {
+    /// What the process exits with: 2 is for a command line that is wrong.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Write(write::Error::Folder { .. }) => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// Makes a workspace.
@@ -90,14 +100,12 @@ pub fn run(new: New) -> Result<(), Error> {
     let git = vcs::wanted(vcs, &path);
     let made = target.write(&tree, git)?;
 
-    let name = &answers.name.used;
-    eprintln!("made {} ({} files)", made.display(), tree.len());
-    eprintln!("\nnext:");
+    let stack = render::stack_name(&answers.name.used);
+    eprintln!("made {}, {} files", made.display(), tree.len());
+    eprintln!();
+    eprintln!("next:");
     eprintln!("  cd {}", made.display());
-    eprintln!("  cargo test                       # needs Docker, for DynamoDB Local");
-    eprintln!(
-        "  cd infra && sam build && sam deploy   # makes the stack {}",
-        render::stack_name(name)
-    );
+    eprintln!("  cargo test                            # starts DynamoDB Local in Docker");
+    eprintln!("  cd infra && sam build && sam deploy   # makes the stack {stack}");
     Ok(())
 }

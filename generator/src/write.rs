@@ -129,3 +129,75 @@ fn look_and_rename(from: &Path, to: &Path) -> io::Result<()> {
         Err(_) => fs::rename(from, to),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn tree() -> Vec<File> {
+        let file = |path: &str| File {
+            path: path.into(),
+            contents: b"x".into(),
+            executable: false,
+        };
+        vec![file("a/b"), file("c")]
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_tree_appears_whole_and_nothing_beside_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = Target::new(parent.path(), "made").unwrap();
+        let made = target.write(&tree(), false).unwrap();
+        assert_eq!(fs::read(made.join("a/b")).unwrap(), b"x");
+        assert_eq!(names(parent.path()), ["made"]);
+    }
+
+    #[test]
+    fn a_target_that_appears_meanwhile_is_left_as_it_is() {
+        for make in [
+            |path: &Path| fs::create_dir(path),
+            |path: &Path| fs::write(path, "theirs"),
+        ] {
+            let parent = tempfile::tempdir().unwrap();
+            let target = Target::new(parent.path(), "made").unwrap();
+            let path = parent.path().join("made");
+            make(&path).unwrap();
+            assert!(matches!(
+                target.write(&tree(), false),
+                Err(Error::Exists(_))
+            ));
+            assert!(!path.join("c").exists());
+            assert_eq!(names(parent.path()), ["made"]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = Target::new(parent.path(), "made").unwrap();
+        // A file where a folder has to be.
+        let mut tree = tree();
+        tree.insert(
+            0,
+            File {
+                path: "a".into(),
+                contents: Vec::new(),
+                executable: false,
+            },
+        );
+        let error = target.write(&tree, false).unwrap_err().to_string();
+        assert!(
+            error.contains("made/a/b") && error.contains("nothing was made"),
+            "{error}"
+        );
+        assert_eq!(names(parent.path()), [""; 0]);
+    }
+}

@@ -28,7 +28,7 @@ pub fn lint(template: &str, declared: &BTreeSet<String>) -> Vec<String> {
     let (mut raw, mut end) = (false, 0);
     for found in tag.captures_iter(template) {
         let whole = found.get_match();
-        let line = template[..whole.start()].lines().count().max(1);
+        let line = template[..whole.start()].matches('\n').count() + 1;
         end = whole.end();
         match (found.get(1), found.get(2)) {
             (Some(statement), _) if statement.as_str() == "raw" => raw = true,

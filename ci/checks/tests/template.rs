@@ -64,10 +64,12 @@ fn the_rendered_manifest_agrees_with_this_workspace() {
 
 #[test]
 fn the_template_records_the_version_of_the_generator() {
-    let recorded = table("template/cached-lambda.toml")["template-version"].clone();
-    assert_eq!(
-        recorded,
-        table("generator/Cargo.toml")["package"]["version"]
+    // Not yet TOML: its placeholders are rendered first.
+    let recorded = fs::read_to_string(root().join("template/cached-lambda.toml")).unwrap();
+    let version = table("generator/Cargo.toml")["package"]["version"].clone();
+    assert!(
+        recorded.contains(&format!("template-version = {version}\n")),
+        "{version}"
     );
 }
 

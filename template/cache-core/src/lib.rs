@@ -1,6 +1,117 @@
 //! A read-through cache that lives in one Lambda execution environment, across its warm
 //! invocations.
-#![doc = "TODO"]
+//!
+//! Lambda keeps the process alive between invocations, so what is held outside the handler
+//! survives, and a read that cost milliseconds costs microseconds. A map with a time to live does
+//! that on a good day. This crate is for the others: the environment is frozen between
+//! invocations and clocks stall or step; many tasks ask for the same key at once; DynamoDB is
+//! slow, throttles or is away; memory is small and Lambda kills what exceeds it.
+//!
+//! moka stores, weighs and evicts. This crate owns time, loading and failure.
+//!
+//! # A lookup's way
+//!
+//! ```text
+//!  get(key, deadline)
+//!        |
+//!        v
+//!   fresh entry? --- yes ----------------------------------> value, or known absence
+//!        | no
+//!        v
+//!   load of the key under way? --- yes --- join it ---+
+//!        | no                                         |
+//!        v                                            |
+//!   a failure of the last moments? --- yes --+        |
+//!        | no                                |        |
+//!        v                                   |        v
+//!   start a load ----------------------------|----> wait, until the deadline
+//!                                            |        |
+//!                                            v        v
+//!                       expired value within  <--- failed or late?
+//!                       stale-if-error, or           | no
+//!                       the error                    v
+//!                                             store, unless invalidated meanwhile --> value
+//! ```
+//!
+//! Who waits for a load drives it: there is no task behind it, so nothing runs on behind a
+//! response, where Lambda would freeze it. Who goes away leaves the others their load.
+//!
+//! # The clock rule
+//!
+//! **An entry's age is the larger of what the monotonic and the wall clock say since before its
+//! read was sent; a clock that ran backwards means expired.** Nobody promises that the monotonic
+//! clock goes on in a frozen environment, and wall clocks are stepped. See [`clock`].
+//!
+//! # Example
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use std::time::Duration;
+//! use cache_core::{Cache, Deadline, Found, Loaded, Loader, TtlPolicy};
+//!
+//! struct Lengths;
+//!
+//! impl Loader<String, usize> for Lengths {
+//!     type Error = std::convert::Infallible;
+//!
+//!     async fn load(
+//!         &self,
+//!         keys: Vec<String>,
+//!         _until: Deadline,
+//!     ) -> Result<Loaded<String, usize, Self::Error>, Self::Error> {
+//!         let found = |key: String| (key.clone(), Found { value: key.len(), expires_at: None });
+//!         Ok(Loaded { found: keys.into_iter().map(found).collect(), failed: HashMap::new() })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let cache = Cache::builder(Lengths)
+//!     .ttl(TtlPolicy::Fixed(Duration::from_secs(60)))
+//!     .memory(1024 * 1024, |key: &String, _value| key.capacity())
+//!     .build()?;
+//!
+//! let deadline = Deadline::after(Duration::from_secs(1));
+//! assert_eq!(cache.get(&"four".to_string(), deadline.clone()).await?, Some(4));
+//! assert_eq!(cache.get(&"four".to_string(), deadline).await?, Some(4));
+//! assert_eq!(cache.stats().loads, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! For DynamoDB there is [`dynamodb::TableLoader`].
+//!
+//! # Choosing keys
+//!
+//! One environment serves invocations of many callers, one after another or at once. **Whatever
+//! changes the answer belongs into the key**: the tenant, and the principal where what may be seen
+//! depends on who asks.
+//!
+//! ```
+//! # use cache_core::dynamodb::ItemKey;
+//! #[derive(Clone, PartialEq, Eq, Hash)]
+//! struct DocumentKey {
+//!     tenant: String,
+//!     document: String,
+//! }
+//!
+//! fn item_key(key: &DocumentKey) -> ItemKey {
+//!     ItemKey::partition("pk", format!("TENANT#{}", key.tenant))
+//!         .sort("sk", format!("DOCUMENT#{}", key.document))
+//! }
+//! ```
+//!
+//! Cache what was read, not what was decided: a permission cached for a minute is a permission
+//! that cannot be withdrawn for a minute.
+//!
+//! # After your own writes, and after a restore
+//!
+//! [`Cache::invalidate`] after a write makes this environment read again. It cannot reach the
+//! other environments: they answer with what they have until its time to live is over. Where all
+//! must agree at once, read through a shared store instead.
+//!
+//! An environment restored from a snapshot starts with the entries and the clocks of the moment
+//! when it was taken. Register an after-restore hook that calls [`Cache::invalidate_all`].
 
 mod backoff;
 mod builder;

@@ -204,11 +204,7 @@ fn readable<T>(
     match read {
         Ok(item) => Ok(Ok(item)),
         Err(error) => {
-            tracing::warn!(
-                what,
-                error = &error as &dyn std::error::Error,
-                "a read failed"
-            );
+            tracing::warn!(what, error = causes(&error), "a read failed");
             match error {
                 cache_core::Error::Load(error) if matches!(*error, ReadError::Decode(_)) => {
                     Ok(Err(QuoteError::Internal("an item cannot be decoded")))
@@ -217,6 +213,16 @@ fn readable<T>(
             }
         }
     }
+}
+
+/// An error with everything that it comes from: the cause is at the end. Messages alone, since
+/// debug output of the SDK's errors can hold a response.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// Until when an invocation may read that ends at `deadline_ms`, by a wall clock at `now`; both
