@@ -94,7 +94,8 @@ struct Crew<K: Hash + Eq, V, L: Loader<K, V>> {
 struct Outcome<K, V, E> {
     key: K,
     answer: Answer<V, E>,
-    entry: Option<Entry<V>>,
+    /// With what it costs in bytes.
+    entry: Option<(Entry<V>, u64)>,
 }
 
 /// What is left alone for a while after a load.
@@ -179,11 +180,7 @@ where
                     None => (rules.absent(sent, shorten), 0),
                 };
                 let value = found.as_ref().map(|found| found.value.clone());
-                Entry {
-                    value,
-                    lifetime,
-                    bytes: store::entry_bytes::<K, V>(heap),
-                }
+                (Entry { value, lifetime }, store::entry_bytes::<K, V>(heap))
             });
             Outcome {
                 key,
@@ -217,8 +214,8 @@ where
                     }
                     Err(_) => {}
                 }
-                if let Some(entry) = entry {
-                    changing.entries.put(key.clone(), entry);
+                if let Some((entry, bytes)) = entry {
+                    changing.entries.put(key.clone(), entry, bytes);
                 }
             }
             answers.insert(key, answer);

@@ -4,9 +4,13 @@
 //! only the [`Writer`] inserts, which exists once, behind the cache's lock, and waits for moka's
 //! eviction before the next insert. The one entry that is there beside a full store meanwhile has
 //! its room reserved: the bound holds at every moment.
+//!
+//! moka also frees behind an eviction: its table is reclaimed by epochs, so what was evicted lives
+//! on while any thread stands in a lookup, half as much as the bound when a core was busy. So moka
+//! holds [`Slot`]s, and an evicted slot is emptied at once.
 
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
@@ -26,13 +30,12 @@ const ENTRY_OVERHEAD: u64 = 256;
 /// The largest entry: no room is reserved for more.
 const LARGEST_ENTRY: u64 = 1024 * 1024;
 
+/// What is known of a key.
 #[derive(Clone)]
 pub(crate) struct Entry<V> {
     /// `None`: the source has no such item.
     pub value: Option<V>,
     pub lifetime: Lifetime,
-    /// Measured once, before the lock is taken.
-    pub bytes: u64,
 }
 
 impl<V> Entry<V> {
@@ -41,9 +44,24 @@ impl<V> Entry<V> {
     }
 }
 
+/// Where an entry is until it is evicted, removed or replaced.
+struct Slot<V> {
+    bytes: u32,
+    entry: Mutex<Option<Entry<V>>>,
+}
+
+impl<V> Slot<V> {
+    fn entry(&self) -> MutexGuard<'_, Option<Entry<V>>> {
+        // A clone that panicked under the lock has changed nothing.
+        self.entry
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
 /// What an entry costs, of which `heap` bytes were allocated by key and value.
 pub(crate) fn entry_bytes<K, V>(heap: usize) -> u64 {
-    ENTRY_OVERHEAD + (size_of::<K>() + size_of::<Entry<V>>() + heap) as u64
+    ENTRY_OVERHEAD + (size_of::<K>() + size_of::<Slot<V>>() + heap) as u64
 }
 
 /// Two handles on one new store that holds at most `bytes`.
@@ -56,10 +74,11 @@ where
     let capacity = bytes - largest;
     let entries = Moka::builder()
         .max_capacity(capacity)
-        .weigher(|_, entry: &Entry<V>| u32::try_from(entry.bytes).unwrap_or(u32::MAX))
+        .weigher(|_, slot: &Arc<Slot<V>>| slot.bytes)
         // The default policy can refuse an entry that was just loaded in favour of older ones.
         .eviction_policy(EvictionPolicy::lru())
-        .eviction_listener(move |_, _, cause| {
+        .eviction_listener(move |_, slot: Arc<Slot<V>>, cause| {
+            slot.entry().take();
             if cause == RemovalCause::Size {
                 counters.evictions.add_one();
             }
@@ -75,7 +94,7 @@ where
     )
 }
 
-pub(crate) struct Reader<K, V>(Moka<K, Entry<V>>);
+pub(crate) struct Reader<K, V>(Moka<K, Arc<Slot<V>>>);
 
 impl<K, V> Reader<K, V>
 where
@@ -83,7 +102,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub fn get(&self, key: &K) -> Option<Entry<V>> {
-        self.0.get(key)
+        self.0.get(key)?.entry().clone()
     }
 
     pub fn bytes(&self) -> u64 {
@@ -92,7 +111,7 @@ where
 }
 
 pub(crate) struct Writer<K, V> {
-    entries: Moka<K, Entry<V>>,
+    entries: Moka<K, Arc<Slot<V>>>,
     capacity: u64,
     largest: u64,
 }
@@ -102,15 +121,23 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Stores an entry and evicts what it displaces. One that is too large is not stored, and
-    /// what was there before it is removed: it is older than what the source now says.
-    pub fn put(&mut self, key: K, entry: Entry<V>) {
-        if entry.bytes > self.largest {
-            self.remove(&key);
-            return;
+    /// Stores an entry of so many bytes and evicts what it displaces. One that is too large is not
+    /// stored, and what was there before it is removed: it is older than what the source says now.
+    pub fn put(&mut self, key: K, entry: Entry<V>, bytes: u64) {
+        match u32::try_from(bytes) {
+            Ok(weight) if bytes <= self.largest => {
+                let entry = Mutex::new(Some(entry));
+                self.entries.insert(
+                    key,
+                    Arc::new(Slot {
+                        bytes: weight,
+                        entry,
+                    }),
+                );
+                self.settle();
+            }
+            _ => self.remove(&key),
         }
-        self.entries.insert(key, entry);
-        self.settle();
     }
 
     pub fn remove(&mut self, key: &K) {

@@ -109,7 +109,9 @@ async fn a_source_that_hangs_costs_one_time_out_per_back_off() {
     );
     calls.next().await.cancelled().await;
     for key in ["a", "b"] {
-        let answer = cache.get(&key.to_string(), Deadline::after(SECOND)).await;
+        let answer = spawn_get(&cache, key, Deadline::after(SECOND))
+            .await
+            .unwrap();
         assert!(matches!(answer, Err(Error::DeadlineExceeded)));
     }
     calls.assert_none();

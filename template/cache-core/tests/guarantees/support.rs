@@ -105,7 +105,9 @@ pub struct Calls(mpsc::UnboundedReceiver<Call>);
 
 impl Calls {
     pub async fn next(&mut self) -> Call {
-        self.0.recv().await.unwrap()
+        // So that a test in which no load is started fails rather than hangs.
+        let call = tokio::time::timeout(10 * SECOND, self.0.recv()).await;
+        call.expect("no load was started").unwrap()
     }
 
     /// No load is waiting for an answer.
@@ -138,7 +140,7 @@ pub fn spawn_get(
     deadline: Deadline,
 ) -> tokio::task::JoinHandle<Answer> {
     let (cache, key) = (cache.clone(), key.to_string());
-    tokio::spawn(async move { cache.get(&key, deadline).await })
+    tokio::spawn(async move { patiently(cache.get(&key, deadline)).await })
 }
 
 pub fn spawn_get_many(
@@ -148,7 +150,15 @@ pub fn spawn_get_many(
 ) -> tokio::task::JoinHandle<HashMap<String, Answer>> {
     let cache = cache.clone();
     let keys: Vec<String> = keys.iter().map(|key| key.to_string()).collect();
-    tokio::spawn(async move { cache.get_many(keys, deadline).await })
+    tokio::spawn(async move { patiently(cache.get_many(keys, deadline)).await })
+}
+
+/// Fails rather than hangs where the timer is paused and nothing else moves it.
+pub async fn patiently<F: Future>(work: F) -> F::Output {
+    let year = Duration::from_secs(365 * 86_400);
+    tokio::time::timeout(year, work)
+        .await
+        .expect("it waits for ever")
 }
 
 /// Lets every other task of a single-threaded test run until it waits.
