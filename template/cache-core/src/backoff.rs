@@ -14,6 +14,9 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// A failure this old starts again at [`FIRST`], and is forgotten.
 const FORGET: Duration = Duration::from_secs(4);
 
+/// Bounds the memory that failing keys take.
+const MOST_KEYS: usize = 1000;
+
 struct Failure<E> {
     at: Reading,
     pause: Duration,
@@ -50,16 +53,24 @@ impl<K: Hash + Eq, E> BackOff<K, E> {
             .map(|failure| failure.error.clone())
     }
 
-    pub fn key_failed(&mut self, key: K, error: Error<E>, now: Reading) {
-        // Keeps the map as small as the failures of the last seconds.
-        self.keys
-            .retain(|_, failure| failure.younger_than(FORGET, now));
-        let failure = next(self.keys.get(&key), error, now);
-        self.keys.insert(key, failure);
+    /// Notes that a key failed in a load that was sent at `sent`.
+    pub fn key_failed(&mut self, key: K, error: Error<E>, sent: Reading, now: Reading) {
+        let last = self.keys.remove(&key);
+        // Where so many fail at once their own pauses are the least of the problems.
+        if self.keys.len() < MOST_KEYS {
+            self.keys.insert(key, next(last, error, sent, now));
+        }
     }
 
-    pub fn loader_failed(&mut self, error: Error<E>, now: Reading) {
-        self.loader = Some(next(self.loader.as_ref(), error, now));
+    /// Notes that a load failed as a whole.
+    pub fn loader_failed(&mut self, error: Error<E>, sent: Reading, now: Reading) {
+        self.loader = Some(next(self.loader.take(), error, sent, now));
+    }
+
+    /// Forgets the failures of keys that have become old.
+    pub fn sweep(&mut self, now: Reading) {
+        self.keys
+            .retain(|_, failure| failure.younger_than(FORGET, now));
     }
 
     pub fn succeeded(&mut self, key: &K) {
@@ -76,10 +87,12 @@ impl<K: Hash + Eq, E> BackOff<K, E> {
     }
 }
 
-fn next<E>(last: Option<&Failure<E>>, error: Error<E>, now: Reading) -> Failure<E> {
-    let pause = match last.filter(|last| last.younger_than(FORGET, now)) {
-        Some(last) => LONGEST.min(last.pause * 2),
-        None => FIRST,
+fn next<E>(last: Option<Failure<E>>, error: Error<E>, sent: Reading, now: Reading) -> Failure<E> {
+    let pause = match last {
+        // Sent before that failure was known: the same incident, not a further one.
+        Some(last) if sent.since(last.at).is_none() => return last,
+        Some(last) if last.younger_than(FORGET, now) => LONGEST.min(last.pause * 2),
+        _ => FIRST,
     };
     Failure {
         at: now,

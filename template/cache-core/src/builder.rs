@@ -16,7 +16,8 @@ use crate::{ConfigError, Loader, TtlPolicy, store};
 ///
 /// # Back-off
 /// A failed load answers for 200 ms, doubling to 2 s while failures follow each other: for its
-/// key where a key failed, for every key where the whole load failed. A success ends it.
+/// key where a key failed, for every key where the whole load failed. A success ends it. With a
+/// TTL of zero there is none: every call goes to the loader.
 #[must_use]
 pub struct Builder<K, V, L> {
     loader: L,
@@ -71,14 +72,15 @@ where
     }
 
     /// The bound in bytes, at least 64 KiB, and what the key and the value of an entry have
-    /// allocated on the heap, in bytes. The cache adds the entry itself.
+    /// allocated on the heap, in bytes; there is no value where an absence is cached. The cache
+    /// adds the entry itself.
     ///
     /// The largest entry is an eighth of the bound or 1 MiB, whichever is less; a larger value is
-    /// returned and not stored. The weigher is called once for each load of a value.
+    /// returned and not stored. The weigher is called once for each key that is loaded and stored.
     pub fn memory(
         mut self,
         bytes: u64,
-        weigher: impl Fn(&K, &V) -> usize + Send + Sync + 'static,
+        weigher: impl Fn(&K, Option<&V>) -> usize + Send + Sync + 'static,
     ) -> Self {
         self.memory = Some((bytes, Box::new(weigher)));
         self

@@ -18,7 +18,7 @@ use crate::{Builder, Deadline, Error, Loader, Stats};
 
 /// An answer for one key: the value, its absence, or why neither is known.
 pub(crate) type Answer<V, E> = Result<Option<V>, Error<E>>;
-pub(crate) type Weigher<K, V> = dyn Fn(&K, &V) -> usize + Send + Sync;
+pub(crate) type Weigher<K, V> = dyn Fn(&K, Option<&V>) -> usize + Send + Sync;
 
 /// A read-through cache for one Lambda execution environment. Cheap to clone: clones share
 /// everything.
@@ -97,7 +97,7 @@ where
                 Way::Load => flight::start(&self.0, &mut changing, vec![key.clone()], &deadline),
             }
         };
-        deadline.limit(flight.clone()).await;
+        deadline.limit(flight.wait()).await;
         self.0.landed(key, &flight)
     }
 
@@ -127,8 +127,8 @@ where
         if missing.is_empty() {
             return answers;
         }
-        // Declared before the lock is taken, so dropped after it: see `Seat::join`.
-        let mut boarded: Vec<(K, Flight<K, V, L::Error>)> = Vec::new();
+        // Declared before the lock is taken, so dropped after it: see `Flight`.
+        let mut boarded = Vec::new();
         {
             let mut changing = self.0.lock();
             let mut to_load = Vec::new();
@@ -144,13 +144,15 @@ where
                 boarded.extend(to_load.into_iter().map(|key| (key, flight.clone())));
             }
         }
-        let mut flights: Vec<Flight<K, V, L::Error>> = Vec::new();
+        let mut flights: Vec<&Flight<K, V, L::Error>> = Vec::new();
         for (_, flight) in &boarded {
-            if !flights.iter().any(|known| known.ptr_eq(flight)) {
-                flights.push(flight.clone());
+            if !flights.iter().any(|known| known.is(flight)) {
+                flights.push(flight);
             }
         }
-        deadline.limit(join_all(flights)).await;
+        deadline
+            .limit(join_all(flights.iter().map(|flight| flight.wait())))
+            .await;
         answers.extend(boarded.into_iter().map(|(key, flight)| {
             let answer = self.0.landed(&key, &flight);
             (key, answer)
@@ -253,7 +255,7 @@ where
 
     /// The flight's answer for `key`; a flight still in the air has missed the deadline.
     fn landed(&self, key: &K, flight: &Flight<K, V, L::Error>) -> Answer<V, L::Error> {
-        match flight.peek().and_then(|answers| answers.get(key)) {
+        match flight.answer(key) {
             Some(Ok(value)) => Ok(value.clone()),
             Some(Err(error)) => self.or_stale(key, error.clone()),
             None => self.or_stale(key, Error::DeadlineExceeded),

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// The moment after which an answer is of no more use. Cheap to clone.
 ///
-/// Deadlines run on tokio's timer, not on the cache's [`Clock`](crate::Clock): they bound waiting
+/// Deadlines run on tokio's timer, not on the cache's [`Clock`](crate::clock::Clock): they bound waiting
 /// inside one invocation, during which nothing is frozen.
 #[derive(Clone, Debug)]
 pub struct Deadline(Until);
@@ -47,7 +47,8 @@ impl Deadline {
     /// The time left; zero once it has passed, `None` without a deadline.
     ///
     /// Of the deadline that a [`Loader`](crate::Loader) is given this is a snapshot: it grows
-    /// when a caller with more time joins. Prefer [`limit`](Self::limit), which follows.
+    /// when a caller with more time joins. Prefer [`limit`](Self::limit), which follows. Handed on
+    /// to another cache it counts as it stands then.
     pub fn remaining(&self) -> Option<Duration> {
         self.instant()
             .map(|at| at.saturating_duration_since(Instant::now()))

@@ -1,9 +1,9 @@
 //! The loader for items of one DynamoDB table: GetItem for one key, BatchGetItem for more.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::hash::Hash;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -94,9 +94,15 @@ pub enum ReadError {
     /// DynamoDB left the key unprocessed again and again: it is throttling.
     #[error("DynamoDB left the key unprocessed")]
     Unprocessed,
-    /// DynamoDB refused or failed, or could not be reached.
-    #[error("DynamoDB could not be read")]
-    Request(#[source] Arc<aws_sdk_dynamodb::Error>),
+    /// DynamoDB refused or failed, or could not be reached. The causes as text: the SDK's error
+    /// itself can hold a whole response, and shows it in its debug output.
+    #[error("DynamoDB could not be read: {causes}")]
+    Request {
+        /// DynamoDB's name for the error, if it answered.
+        code: Option<String>,
+        /// The messages of the error and of all that it comes from.
+        causes: String,
+    },
     /// The item is there and is not what it should be. serde's own message would quote it.
     #[error("the item cannot be decoded as {0}")]
     Decode(&'static str),
@@ -107,15 +113,21 @@ impl ReadError {
     fn is_about_the_key(&self) -> bool {
         match self {
             ReadError::Decode(_) => true,
-            ReadError::Request(error) => error.code() == Some("ValidationException"),
+            ReadError::Request { code, .. } => code.as_deref() == Some("ValidationException"),
             ReadError::Deadline | ReadError::Unprocessed => false,
         }
     }
 }
 
-impl<E: Into<aws_sdk_dynamodb::Error>> From<E> for ReadError {
+impl<E: ProvideErrorMetadata + Error + 'static> From<E> for ReadError {
     fn from(error: E) -> Self {
-        ReadError::Request(Arc::new(error.into()))
+        let first: &(dyn Error + 'static) = &error;
+        let causes = std::iter::successors(Some(first), |&error| error.source());
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        ReadError::Request {
+            code: error.code().map(String::from),
+            causes: causes.join(": "),
+        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 /// Why a value could not be had. Cheap to clone: all who waited for one load share its error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error<E> {
-    /// The caller's deadline passed first.
+    /// A deadline passed first: the caller's, or during a back-off that of the load before.
     #[error("the value was not read before the deadline")]
     DeadlineExceeded,
-    /// The loader said so, now or a moment ago: see [`Builder`](crate::Builder) on back-off.
+    /// The loader failed, now or a moment ago: see [`Builder`](crate::Builder) on back-off.
     #[error("the value could not be read")]
     Load(#[source] Arc<E>),
     /// The loader panicked. The next call loads again.

@@ -6,13 +6,16 @@
 //! invalidating a key takes its seat away, and the next caller starts a new flight.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use crate::cache::{Answer, Changing, Inner};
@@ -23,26 +26,73 @@ use crate::{Deadline, Error, Loaded, Loader};
 /// A load cut short before this time says nothing about the source: no back-off follows.
 const FAIR_CHANCE: Duration = Duration::from_millis(200);
 
-pub(crate) type Answers<K, V, E> = Arc<HashMap<K, Answer<V, E>>>;
-pub(crate) type Flight<K, V, E> = Shared<BoxFuture<'static, Answers<K, V, E>>>;
+type Answers<K, V, E> = Arc<HashMap<K, Answer<V, E>>>;
+type Load<K, V, E> = BoxFuture<'static, Answers<K, V, E>>;
+
+/// A waiter's handle. Never dropped under the cache's lock: if it is the last one, dropping it
+/// drops the load, which takes that lock.
+pub(crate) struct Flight<K, V, E> {
+    load: Shared<Load<K, V, E>>,
+    driver: Arc<AtomicWaker>,
+}
+
+impl<K, V, E> Flight<K, V, E> {
+    /// Drives the load to its end, together with all who wait for it.
+    pub async fn wait(&self) {
+        self.load.clone().await;
+    }
+
+    /// The answer for `key`, if the flight has landed.
+    pub fn answer(&self, key: &K) -> Option<&Answer<V, E>>
+    where
+        K: Hash + Eq,
+    {
+        self.load.peek()?.get(key)
+    }
+
+    pub fn is(&self, other: &Self) -> bool {
+        self.load.ptr_eq(&other.load)
+    }
+}
+
+impl<K, V, E> Clone for Flight<K, V, E> {
+    fn clone(&self) -> Self {
+        Flight {
+            load: self.load.clone(),
+            driver: Arc::clone(&self.driver),
+        }
+    }
+}
+
+impl<K, V, E> Drop for Flight<K, V, E> {
+    /// A waiter that leaves may have been the one that drove the load, and may have swallowed its
+    /// wake-up: one of the others has to go on. `Shared` alone forgets them
+    /// (<https://github.com/rust-lang/futures-rs/issues/2706>).
+    fn drop(&mut self) {
+        self.driver.wake();
+    }
+}
 
 /// A key's place on the flight that loads it.
 pub(crate) struct Seat<K, V, E> {
     flight_number: u64,
     until: Deadline,
-    flight: WeakShared<BoxFuture<'static, Answers<K, V, E>>>,
+    load: WeakShared<Load<K, V, E>>,
+    driver: Arc<AtomicWaker>,
 }
 
 impl<K, V, E> Seat<K, V, E> {
-    /// The flight, for a caller who waits until `deadline`; `None` if it was cancelled or its own
+    /// The flight, for a caller who waits until `deadline`; `None` if it was cancelled, or its own
     /// time is up, which must not fail a caller who has more.
     pub fn join(&self, deadline: &Deadline) -> Option<Flight<K, V, E>> {
-        // In this order: whoever holds a flight without waiting for it could be the last to drop
-        // it, inside the lock that its drop takes.
-        self.until
-            .extend(deadline)
-            .then(|| self.flight.upgrade())
-            .flatten()
+        // In this order: no handle that would have to be dropped here, under the lock.
+        if !self.until.extend(deadline) {
+            return None;
+        }
+        Some(Flight {
+            load: self.load.upgrade()?,
+            driver: Arc::clone(&self.driver),
+        })
     }
 }
 
@@ -61,30 +111,34 @@ where
     let number = changing.next_flight;
     changing.next_flight += 1;
     let until = deadline.share();
-    let crew = Crew {
+    let driver = Arc::new(AtomicWaker::new());
+    let running = Running {
         cache: Arc::clone(cache),
         number,
         keys: keys.clone(),
     };
-    let flight = crew.fly(until.clone()).boxed().shared();
-    // There is none only for a flight that was polled to its end.
-    if let Some(weak) = flight.downgrade() {
-        changing.seats.extend(keys.into_iter().map(|key| {
-            (
-                key,
-                Seat {
-                    flight_number: number,
-                    until: until.clone(),
-                    flight: weak.clone(),
-                },
-            )
-        }));
+    let load = running
+        .fly(until.clone(), Arc::clone(&driver))
+        .boxed()
+        .shared();
+    // There is none only for a future that was polled to its end.
+    if let Some(weak) = load.downgrade() {
+        for key in keys {
+            let (until, driver) = (until.clone(), Arc::clone(&driver));
+            let seat = Seat {
+                flight_number: number,
+                until,
+                load: weak.clone(),
+                driver,
+            };
+            changing.seats.insert(key, seat);
+        }
     }
-    flight
+    Flight { load, driver }
 }
 
-/// What makes up a running flight. Dropped before it landed, it frees its seats.
-struct Crew<K: Hash + Eq, V, L: Loader<K, V>> {
+/// A load under way. Dropped before it landed, it frees its seats.
+struct Running<K: Hash + Eq, V, L: Loader<K, V>> {
     cache: Arc<Inner<K, V, L>>,
     number: u64,
     keys: Vec<K>,
@@ -100,20 +154,20 @@ struct Outcome<K, V, E> {
 
 /// What is left alone for a while after a load.
 enum Blame<E> {
-    /// Those that failed.
+    /// The keys that failed.
     Keys,
-    /// The load failed as a whole.
+    /// Every key: the load failed as a whole.
     Loader(Error<E>),
     Nobody,
 }
 
-impl<K, V, L> Crew<K, V, L>
+impl<K, V, L> Running<K, V, L>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    async fn fly(self, until: Deadline) -> Answers<K, V, L::Error> {
+    async fn fly(self, until: Deadline, driver: Arc<AtomicWaker>) -> Answers<K, V, L::Error> {
         self.cache.counters.loads.add_one();
         // Before the read is sent: what the source answers may be as old as that.
         let sent = self.cache.clock.now();
@@ -126,27 +180,36 @@ where
                 .await?;
             Ok(self.outcomes(loaded, sent))
         };
-        let error = match until.limit(AssertUnwindSafe(load).catch_unwind()).await {
-            Some(Ok(Ok(outcomes))) => return self.land(outcomes, Blame::Keys),
-            Some(Ok(Err(error))) => Error::Load(Arc::new(error)),
-            Some(Err(_panic)) => Error::LoaderPanicked,
-            None => Error::DeadlineExceeded,
+        let end = {
+            let mut load = pin!(until.limit(AssertUnwindSafe(load).catch_unwind()));
+            poll_fn(|context| {
+                driver.register(context.waker());
+                load.as_mut().poll(context)
+            })
+            .await
         };
-        // A bug is no outage, and a load that got no fair chance says nothing about the source.
         let cut_short = until.remaining() == Some(Duration::ZERO) && start.elapsed() < FAIR_CHANCE;
-        let nobody = cut_short || matches!(error, Error::LoaderPanicked);
-        let blame = if nobody {
-            Blame::Nobody
-        } else {
-            Blame::Loader(error.clone())
+        let (outcomes, blame) = match end {
+            Some(Ok(Ok(outcomes))) => (outcomes, Blame::Keys),
+            Some(Ok(Err(error))) => self.failed(Error::Load(Arc::new(error))),
+            None => self.failed(Error::DeadlineExceeded),
+            // A bug is no outage: the next call loads.
+            Some(Err(_panic)) => (self.failed(Error::LoaderPanicked).0, Blame::Nobody),
         };
+        self.land(
+            outcomes,
+            if cut_short { Blame::Nobody } else { blame },
+            sent,
+        )
+    }
+
+    fn failed(&self, error: Error<L::Error>) -> (Vec<Outcome<K, V, L::Error>>, Blame<L::Error>) {
         let failed = |key: &K| Outcome {
             key: key.clone(),
             answer: Err(error.clone()),
             entry: None,
         };
-        let outcomes = self.keys.iter().map(failed).collect();
-        self.land(outcomes, blame)
+        (self.keys.iter().map(failed).collect(), Blame::Loader(error))
     }
 
     /// What each key gets. Runs outside the lock: the weigher is the user's.
@@ -171,15 +234,13 @@ where
                 .remove(&key)
                 .filter(|found| !rules.is_past(found.expires_at, now));
             let entry = (!rules.bypass()).then(|| {
-                let shorten = fastrand::f64();
-                let (lifetime, heap) = match &found {
-                    Some(found) => (
-                        rules.found(sent, found.expires_at, shorten),
-                        (self.cache.weigher)(&key, &found.value),
-                    ),
-                    None => (rules.absent(sent, shorten), 0),
-                };
                 let value = found.as_ref().map(|found| found.value.clone());
+                let heap = (self.cache.weigher)(&key, value.as_ref());
+                let shorten = fastrand::f64();
+                let lifetime = match &found {
+                    Some(found) => rules.found(sent, found.expires_at, shorten),
+                    None => rules.absent(sent, shorten),
+                };
                 (Entry { value, lifetime }, store::entry_bytes::<K, V>(heap))
             });
             Outcome {
@@ -196,21 +257,25 @@ where
         mut self,
         outcomes: Vec<Outcome<K, V, L::Error>>,
         blame: Blame<L::Error>,
+        sent: Reading,
     ) -> Answers<K, V, L::Error> {
         if outcomes.iter().any(|outcome| outcome.answer.is_err()) {
             self.cache.counters.load_errors.add_one();
         }
         let now = self.cache.clock.now();
-        let mut changing = self.cache.lock();
         let mut answers = HashMap::with_capacity(outcomes.len());
+        let mut still_wanted = false;
+        let mut changing = self.cache.lock();
+        changing.back_off.sweep(now);
         for Outcome { key, answer, entry } in outcomes {
             if changing.free_seat(&key, self.number) {
+                still_wanted = true;
                 match &answer {
                     Ok(_) => changing.back_off.succeeded(&key),
                     Err(error) if matches!(blame, Blame::Keys) => {
                         changing
                             .back_off
-                            .key_failed(key.clone(), error.clone(), now);
+                            .key_failed(key.clone(), error.clone(), sent, now);
                     }
                     Err(_) => {}
                 }
@@ -220,8 +285,11 @@ where
             }
             answers.insert(key, answer);
         }
-        if let Blame::Loader(error) = blame {
-            changing.back_off.loader_failed(error, now);
+        // A load whose every key was invalidated says nothing to those who ask from then on.
+        if let Blame::Loader(error) = blame
+            && still_wanted
+        {
+            changing.back_off.loader_failed(error, sent, now);
         }
         drop(changing);
         self.keys.clear();
@@ -229,7 +297,7 @@ where
     }
 }
 
-impl<K: Hash + Eq, V, L: Loader<K, V>> Drop for Crew<K, V, L> {
+impl<K: Hash + Eq, V, L: Loader<K, V>> Drop for Running<K, V, L> {
     fn drop(&mut self) {
         if self.keys.is_empty() {
             return;

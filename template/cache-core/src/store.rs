@@ -61,7 +61,8 @@ impl<V> Slot<V> {
 
 /// What an entry costs, of which `heap` bytes were allocated by key and value.
 pub(crate) fn entry_bytes<K, V>(heap: usize) -> u64 {
-    ENTRY_OVERHEAD + (size_of::<K>() + size_of::<Slot<V>>() + heap) as u64
+    let entry = ENTRY_OVERHEAD + (size_of::<K>() + size_of::<Slot<V>>()) as u64;
+    entry.saturating_add(heap as u64)
 }
 
 /// Two handles on one new store that holds at most `bytes`.
@@ -154,7 +155,7 @@ where
         self.settle();
     }
 
-    /// moka evicts a limited number of entries at a time: one large entry may displace more.
+    /// moka stops evicting after a while, and keeps for the moment what is just being read.
     fn settle(&mut self) {
         self.entries.run_pending_tasks();
         while self.entries.weighted_size() > self.capacity {

@@ -40,8 +40,8 @@ const OVERFLOW: QuoteError = QuoteError::Internal("the amounts are too large");
 /// Works out the quote.
 ///
 /// # Errors
-/// [`QuoteError::ProductNotFound`] for products that are not in `products`, then
-/// [`QuoteError::Internal`] for a discount or amounts out of range.
+/// [`QuoteError::Internal`] for a discount or amounts out of range, and
+/// [`QuoteError::ProductNotFound`] for a product that is not in `products`.
 pub fn quote(
     request: Request,
     customer: &Customer,

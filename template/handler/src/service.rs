@@ -1,6 +1,7 @@
 //! The three caches, and a quote's way through them.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -181,9 +182,11 @@ impl Caches<'_> {
         let loader = TableLoader::new(self.client.clone(), table_name, move |key| {
             ItemKey::partition("pk", pk(key))
         });
-        // An `Arc` allocates two counters and the value.
-        let heap =
-            |key: &K, value: &Arc<V>| key.heap_size() + 16 + size_of::<V>() + value.heap_size();
+        let heap = |key: &K, value: Option<&Arc<V>>| {
+            // An `Arc` allocates two counters and the value.
+            let value = value.map_or(0, |value| 16 + size_of::<V>() + value.heap_size());
+            key.heap_size() + value
+        };
         Cache::builder(loader.end_attribute("expires_at"))
             .ttl(*ttl)
             .absent_ttl(*absent_ttl)
@@ -204,7 +207,8 @@ fn readable<T>(
     match read {
         Ok(item) => Ok(Ok(item)),
         Err(error) => {
-            tracing::warn!(what, error = causes(&error), "a read failed");
+            let cause = error.source().map(ToString::to_string);
+            tracing::warn!(what, %error, cause, "a read failed");
             match error {
                 cache_core::Error::Load(error) if matches!(*error, ReadError::Decode(_)) => {
                     Ok(Err(QuoteError::Internal("an item cannot be decoded")))
@@ -213,16 +217,6 @@ fn readable<T>(
             }
         }
     }
-}
-
-/// An error with everything that it comes from: the cause is at the end. Messages alone, since
-/// debug output of the SDK's errors can hold a response.
-fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 /// Until when an invocation may read that ends at `deadline_ms`, by a wall clock at `now`; both

@@ -68,6 +68,66 @@ async fn a_failed_key_backs_off_alone() {
 }
 
 #[tokio::test]
+async fn loads_that_fail_together_are_one_failure() {
+    let (cache, mut calls, clock) = cache();
+    let readers = ["a", "b", "c"].map(|key| spawn_get(&cache, key, Deadline::none()));
+    let under_way = [calls.next().await, calls.next().await, calls.next().await];
+    for (call, reader) in under_way.into_iter().zip(readers) {
+        clock.advance(10 * MS);
+        call.fail();
+        assert!(reader.await.unwrap().is_err());
+    }
+    clock.advance(190 * MS);
+    assert_eq!(
+        load(&cache, &mut calls, "a", 1).await,
+        Some(1),
+        "200 ms after the first"
+    );
+}
+
+#[tokio::test]
+async fn keys_that_fail_again_and_again_back_off_longer() {
+    let (cache, mut calls, clock) = cache();
+    for pause in [200, 400, 800] {
+        let reader = spawn_get_many(&cache, &["a", "b"], Deadline::none());
+        let mut batch = Batch::default();
+        batch.failed.insert("a".into(), Broken("only a"));
+        calls.next().await.batch(batch);
+        assert!(reader.await.unwrap()["a"].is_err());
+        clock.advance((pause - 1) * MS);
+        assert!(cache.get(&"a".into(), Deadline::none()).await.is_err());
+        calls.assert_none();
+        clock.advance(MS);
+        cache.invalidate(&"b".into());
+    }
+}
+
+#[tokio::test]
+async fn a_failure_from_before_an_invalidation_answers_nobody_who_asks_after_it() {
+    let (cache, mut calls, _) = cache();
+    let earlier = spawn_get(&cache, "a", Deadline::none());
+    let old = calls.next().await;
+    cache.invalidate_all();
+    old.fail();
+    assert!(earlier.await.unwrap().is_err());
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_whose_part_of_a_load_was_cut_short_do_not_back_off() {
+    let (cache, mut calls, _) = cache();
+    let reader = spawn_get_many(&cache, &["a", "b"], Deadline::after(20 * MS));
+    let call = calls.next().await;
+    tokio::time::sleep(20 * MS).await;
+    let mut batch = Batch::default();
+    batch.found.insert("a".into(), present(1));
+    batch.failed.insert("b".into(), Broken("cut short"));
+    call.batch(batch);
+    assert!(reader.await.unwrap()["b"].is_err());
+    assert_eq!(load(&cache, &mut calls, "b", 1).await, Some(1));
+}
+
+#[tokio::test]
 async fn hits_are_served_during_a_back_off() {
     let (cache, mut calls, _) = cache();
     load(&cache, &mut calls, "a", 1).await;

@@ -1,7 +1,8 @@
 //! Guarantee 2: one load per key and generation, shared by all who ask. 11: batches.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 
 use cache_core::{Cache, Deadline, Error, Found, Loaded, Loader};
 
@@ -114,10 +115,13 @@ async fn a_loader_that_panics_fails_every_waiter_once_and_the_next_call_works() 
 #[tokio::test]
 async fn a_weigher_that_panics_is_a_loader_that_panics() {
     let (cache, mut calls, _) = cache_with(|builder| {
-        builder.memory(
-            1 << 20,
-            |_, value: &u32| if *value == 1 { panic!("weigher") } else { 0 },
-        )
+        builder.memory(1 << 20, |_, value: Option<&u32>| {
+            if value == Some(&1) {
+                panic!("weigher")
+            } else {
+                0
+            }
+        })
     });
     let readers = [(); 2].map(|()| spawn_get(&cache, "a", Deadline::none()));
     let call = calls.next().await;
@@ -237,4 +241,120 @@ async fn on_several_threads_each_key_is_loaded_exactly_once() {
         }
         assert_eq!(loads.load(SeqCst), 20);
     }
+}
+
+/// Pending until told that it is ready, and runs something in the middle of each poll.
+struct Interrupted {
+    ready: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+    in_the_middle: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+struct InterruptedLoader(Arc<Interrupted>);
+
+impl Loader<u32, u32> for InterruptedLoader {
+    type Error = Broken;
+
+    async fn load(&self, keys: Vec<u32>, _: Deadline) -> Result<Loaded<u32, u32, Broken>, Broken> {
+        std::future::poll_fn(|context| {
+            *self.0.waker.lock().unwrap() = Some(context.waker().clone());
+            let ready = self.0.ready.load(SeqCst);
+            if let Some(interrupt) = self.0.in_the_middle.lock().unwrap().take() {
+                interrupt();
+            }
+            if ready {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        let found = keys.into_iter().map(|key| {
+            (
+                key,
+                Found {
+                    value: key,
+                    expires_at: None,
+                },
+            )
+        });
+        Ok(Loaded {
+            found: found.collect(),
+            ..Loaded::default()
+        })
+    }
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// Between two threads: one waiter polls the load when it becomes ready, too late for this poll;
+/// the other is woken, finds it being polled and waits on; then the first one leaves.
+#[test]
+fn a_waiter_that_leaves_after_it_swallowed_a_wake_up_passes_it_on() {
+    let load = Arc::new(Interrupted {
+        ready: AtomicBool::new(false),
+        waker: Mutex::new(None),
+        in_the_middle: Mutex::new(None),
+    });
+    let loader = InterruptedLoader(load.clone());
+    let cache = Cache::builder(loader)
+        .memory(1 << 20, |_, _| 0)
+        .build()
+        .unwrap();
+    let get = |cache: Cache<u32, u32, InterruptedLoader>| {
+        Box::pin(async move { cache.get(&1, Deadline::none()).await.unwrap() })
+    };
+    let (mut leaver, mut stayer) = (get(cache.clone()), get(cache.clone()));
+    let woken = Arc::new(Woken::default());
+    let stayers_waker = Waker::from(woken.clone());
+    assert!(
+        leaver
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    assert!(
+        stayer
+            .as_mut()
+            .poll(&mut Context::from_waker(&stayers_waker))
+            .is_pending()
+    );
+
+    let stayer = Arc::new(Mutex::new(stayer));
+    let (interrupted, interrupting, flag) = (load.clone(), stayer.clone(), woken.clone());
+    *load.in_the_middle.lock().unwrap() = Some(Box::new(move || {
+        interrupted.ready.store(true, SeqCst);
+        interrupted.waker.lock().unwrap().take().unwrap().wake();
+        assert!(flag.0.swap(false, SeqCst), "both waiters are woken");
+        let waker = Waker::from(flag.clone());
+        let mut stayer = interrupting.lock().unwrap();
+        assert!(
+            stayer
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+    }));
+    assert!(
+        leaver
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    drop(leaver);
+
+    assert!(woken.0.load(SeqCst), "the one that stays is woken again");
+    let answer = stayer
+        .lock()
+        .unwrap()
+        .as_mut()
+        .poll(&mut Context::from_waker(&stayers_waker));
+    assert_eq!(answer, Poll::Ready(Some(1)));
 }

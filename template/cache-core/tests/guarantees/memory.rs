@@ -38,7 +38,9 @@ impl Loader<(usize, u64), Arc<[u8]>> for Blobs {
 
 fn blobs() -> Cache<(usize, u64), Arc<[u8]>, Blobs> {
     Cache::builder(Blobs)
-        .memory(BOUND, |_, blob: &Arc<[u8]>| blob.len())
+        .memory(BOUND, |_, blob: Option<&Arc<[u8]>>| {
+            blob.map_or(0, |blob| blob.len())
+        })
         .build()
         .unwrap()
 }
@@ -138,6 +140,23 @@ async fn what_is_too_large_is_returned_and_not_stored() {
 }
 
 #[tokio::test]
+async fn what_its_weigher_calls_endless_is_not_stored() {
+    let (cache, mut calls, _) = cache_with(|builder| builder.memory(BOUND, |_, _| usize::MAX));
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+    assert_eq!(cache.stats().bytes, 0);
+}
+
+#[tokio::test]
+async fn an_absence_weighs_its_key() {
+    let (cache, mut calls, _) = cache();
+    let key = "x".repeat(10_000);
+    let reader = spawn_get(&cache, &key, Deadline::none());
+    calls.next().await.absent();
+    assert_eq!(reader.await.unwrap().unwrap(), None);
+    assert!(cache.stats().bytes > 10_000);
+}
+
+#[tokio::test]
 async fn the_least_recently_used_entry_makes_room_and_the_one_just_loaded_stays() {
     let cache = blobs();
     let size = BOUND as usize / 16;
@@ -169,7 +188,11 @@ async fn many_small_entries_make_room_for_a_large_one() {
 #[test]
 fn a_cache_that_cannot_be_bounded_is_not_built() {
     let builder = || Cache::<(usize, u64), Arc<[u8]>, _>::builder(Blobs);
-    let memory = |bytes| builder().memory(bytes, |_, blob: &Arc<[u8]>| blob.len());
+    let memory = |bytes| {
+        builder().memory(bytes, |_, blob: Option<&Arc<[u8]>>| {
+            blob.map_or(0, |blob| blob.len())
+        })
+    };
     assert_eq!(builder().build().unwrap_err(), ConfigError::NoMemoryBound);
     assert_eq!(
         memory(65_535).build().unwrap_err(),

@@ -129,7 +129,7 @@ pub fn cache_with(
     let builder = Cache::builder(Source(sender))
         .clock(clock.clone())
         .jitter_percent(0)
-        .memory(1 << 20, |key: &String, _: &u32| key.capacity());
+        .memory(1 << 20, |key: &String, _| key.capacity());
     (change(builder).build().unwrap(), Calls(calls), clock)
 }
 
