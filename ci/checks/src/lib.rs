@@ -45,8 +45,9 @@ pub fn lint(template: &str, declared: &BTreeSet<String>) -> Vec<String> {
                 // A filter's name is none of a variable.
                 let expression = text.split('|').next().unwrap_or_default();
                 for name in word.find_iter(expression).map(|name| name.as_str()) {
-                    let known = name.starts_with(['"', '\'']) || declared.contains(name);
-                    if !known && !(statement.is_some() && keywords.contains(&name)) {
+                    let is_text = name.starts_with(['"', '\'']);
+                    let is_keyword = statement.is_some() && keywords.contains(&name);
+                    if !is_text && !is_keyword && !declared.contains(name) {
                         wrong.push(format!("line {line}: `{name}` is not declared"));
                     }
                 }
@@ -66,7 +67,7 @@ pub fn lint(template: &str, declared: &BTreeSet<String>) -> Vec<String> {
 pub fn unrendered(file: &str) -> Vec<&str> {
     let tag = pattern(r"(?:^|[^$])(\{\{|\{%)");
     tag.captures_iter(file)
-        .filter_map(|found| Some(file[found.get(1)?.start()..].lines().next()?))
+        .filter_map(|found| file[found.get(1)?.start()..].lines().next())
         .collect()
 }
 

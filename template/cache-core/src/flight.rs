@@ -152,6 +152,8 @@ struct Outcome<K, V, E> {
     entry: Option<(Entry<V>, u64)>,
 }
 
+type Outcomes<K, V, E> = Vec<Outcome<K, V, E>>;
+
 /// What is left alone for a while after a load.
 enum Blame<E> {
     /// The keys that failed.
@@ -191,10 +193,16 @@ where
         let cut_short = until.remaining() == Some(Duration::ZERO) && start.elapsed() < FAIR_CHANCE;
         let (outcomes, blame) = match end {
             Some(Ok(Ok(outcomes))) => (outcomes, Blame::Keys),
-            Some(Ok(Err(error))) => self.failed(Error::Load(Arc::new(error))),
-            None => self.failed(Error::DeadlineExceeded),
+            Some(Ok(Err(error))) => {
+                let error = Error::Load(Arc::new(error));
+                (self.all_failed(&error), Blame::Loader(error))
+            }
+            None => (
+                self.all_failed(&Error::DeadlineExceeded),
+                Blame::Loader(Error::DeadlineExceeded),
+            ),
             // A bug is no outage: the next call loads.
-            Some(Err(_panic)) => (self.failed(Error::LoaderPanicked).0, Blame::Nobody),
+            Some(Err(_panic)) => (self.all_failed(&Error::LoaderPanicked), Blame::Nobody),
         };
         self.land(
             outcomes,
@@ -203,13 +211,13 @@ where
         )
     }
 
-    fn failed(&self, error: Error<L::Error>) -> (Vec<Outcome<K, V, L::Error>>, Blame<L::Error>) {
+    fn all_failed(&self, error: &Error<L::Error>) -> Outcomes<K, V, L::Error> {
         let failed = |key: &K| Outcome {
             key: key.clone(),
             answer: Err(error.clone()),
             entry: None,
         };
-        (self.keys.iter().map(failed).collect(), Blame::Loader(error))
+        self.keys.iter().map(failed).collect()
     }
 
     /// What each key gets. Runs outside the lock: the weigher is the user's.
@@ -217,7 +225,7 @@ where
         &self,
         mut loaded: Loaded<K, V, L::Error>,
         sent: Reading,
-    ) -> Vec<Outcome<K, V, L::Error>> {
+    ) -> Outcomes<K, V, L::Error> {
         let outcome = |key: &K| {
             let key = key.clone();
             if let Some(error) = loaded.failed.remove(&key) {
@@ -255,7 +263,7 @@ where
     /// Gives up the seats, and stores what was not invalidated meanwhile.
     fn land(
         mut self,
-        outcomes: Vec<Outcome<K, V, L::Error>>,
+        outcomes: Outcomes<K, V, L::Error>,
         blame: Blame<L::Error>,
         sent: Reading,
     ) -> Answers<K, V, L::Error> {
