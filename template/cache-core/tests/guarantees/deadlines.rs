@@ -1,4 +1,4 @@
-//! Guarantee 8: loads respect each caller's deadline. tokio's timer is paused and moves by itself.
+//! Guarantee 8: loads respect each caller's deadline.
 
 use std::time::Duration;
 

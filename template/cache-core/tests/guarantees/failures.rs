@@ -15,7 +15,7 @@ async fn fail(cache: &TestCache, calls: &mut Calls, key: &str) -> Answer {
     reader.await.unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_error_is_shared_by_all_who_waited() {
     let (cache, mut calls, _) = cache();
     let readers = [(); 3].map(|()| spawn_get(&cache, "a", Deadline::none()));
@@ -29,7 +29,7 @@ async fn an_error_is_shared_by_all_who_waited() {
     assert_eq!((stats.loads, stats.load_errors), (1, 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failed_load_answers_for_every_key_until_its_back_off_ends() {
     let (cache, mut calls, clock) = cache();
     for pause in [200, 400, 800, 1600, 2000, 2000] {
@@ -52,7 +52,7 @@ async fn a_failed_load_answers_for_every_key_until_its_back_off_ends() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failed_key_backs_off_alone() {
     let (cache, mut calls, clock) = cache();
     let reader = spawn_get(&cache, "a", Deadline::none());
@@ -67,7 +67,7 @@ async fn a_failed_key_backs_off_alone() {
     assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn loads_that_fail_together_are_one_failure() {
     let (cache, mut calls, clock) = cache();
     let readers = ["a", "b", "c"].map(|key| spawn_get(&cache, key, Deadline::none()));
@@ -85,7 +85,7 @@ async fn loads_that_fail_together_are_one_failure() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn keys_that_fail_again_and_again_back_off_longer() {
     let (cache, mut calls, clock) = cache();
     for pause in [200, 400, 800] {
@@ -102,7 +102,7 @@ async fn keys_that_fail_again_and_again_back_off_longer() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failure_from_before_an_invalidation_answers_nobody_who_asks_after_it() {
     let (cache, mut calls, _) = cache();
     let earlier = spawn_get(&cache, "a", Deadline::none());
@@ -127,7 +127,7 @@ async fn keys_whose_part_of_a_load_was_cut_short_do_not_back_off() {
     assert_eq!(load(&cache, &mut calls, "b", 1).await, Some(1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn hits_are_served_during_a_back_off() {
     let (cache, mut calls, _) = cache();
     load(&cache, &mut calls, "a", 1).await;
@@ -138,7 +138,7 @@ async fn hits_are_served_during_a_back_off() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_clock_that_ran_backwards_ends_a_back_off() {
     let (cache, mut calls, clock) = cache();
     assert!(fail(&cache, &mut calls, "a").await.is_err());
@@ -146,7 +146,7 @@ async fn a_clock_that_ran_backwards_ends_a_back_off() {
     assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn invalidation_ends_a_keys_back_off() {
     let (cache, mut calls, _) = cache();
     let reader = spawn_get(&cache, "a", Deadline::none());
@@ -190,7 +190,7 @@ async fn a_load_that_got_no_fair_chance_causes_no_back_off() {
     assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_expired_value_stands_in_for_a_failed_load_within_its_bound() {
     let (cache, mut calls, clock) = cache_with(|builder| builder.stale_if_error(30 * SECOND));
     load(&cache, &mut calls, "a", 1).await;
@@ -211,7 +211,7 @@ async fn an_expired_value_stands_in_for_a_failed_load_within_its_bound() {
     assert_eq!(cache.stats().stale_served, 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_source_that_recovers_is_asked_before_anything_stale_is_served() {
     let (cache, mut calls, clock) = cache_with(|builder| builder.stale_if_error(30 * SECOND));
     load(&cache, &mut calls, "a", 1).await;
@@ -220,7 +220,7 @@ async fn a_source_that_recovers_is_asked_before_anything_stale_is_served() {
     assert_eq!(cache.stats().stale_served, 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_absence_is_never_served_stale() {
     let (cache, mut calls, clock) = cache_with(|builder| builder.stale_if_error(30 * SECOND));
     let reader = spawn_get(&cache, "a", Deadline::none());
@@ -230,7 +230,7 @@ async fn an_absence_is_never_served_stale() {
     assert!(fail(&cache, &mut calls, "a").await.is_err());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_error_never_replaces_a_value_nor_becomes_an_absence() {
     let (cache, mut calls, clock) = cache();
     assert!(fail(&cache, &mut calls, "a").await.is_err());

@@ -8,7 +8,7 @@ use cache_core::{Cache, Deadline, Error, Found, Loaded, Loader};
 
 use crate::support::*;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_who_ask_for_a_key_share_one_load() {
     let (cache, mut calls, _) = cache();
     let readers: Vec<_> = (0..10)
@@ -24,7 +24,7 @@ async fn all_who_ask_for_a_key_share_one_load() {
     assert_eq!((stats.loads, stats.misses, stats.coalesced), (1, 10, 9));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn overlapping_batches_and_single_gets_load_each_key_once() {
     let (cache, mut calls, _) = cache();
     let single = spawn_get(&cache, "b", Deadline::none());
@@ -53,7 +53,7 @@ async fn overlapping_batches_and_single_gets_load_each_key_once() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn two_batches_that_wait_for_each_others_keys_do_not_deadlock() {
     let (cache, mut calls, _) = cache();
     let a = spawn_get(&cache, "a", Deadline::none());
@@ -73,7 +73,7 @@ async fn two_batches_that_wait_for_each_others_keys_do_not_deadlock() {
     assert_eq!(cache.stats().loads, 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_caller_that_goes_away_does_not_take_the_load_with_it() {
     let (cache, mut calls, _) = cache();
     let starter = spawn_get(&cache, "a", Deadline::none());
@@ -88,7 +88,7 @@ async fn a_caller_that_goes_away_does_not_take_the_load_with_it() {
     assert_eq!(cached(&cache, "a").await, Some(1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_load_that_nobody_waits_for_is_cancelled_and_the_next_caller_loads_anew() {
     let (cache, mut calls, _) = cache();
     let readers = [(); 2].map(|()| spawn_get(&cache, "a", Deadline::none()));
@@ -99,7 +99,7 @@ async fn a_load_that_nobody_waits_for_is_cancelled_and_the_next_caller_loads_ane
     assert_eq!(load(&cache, &mut calls, "a", 2).await, Some(2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_loader_that_panics_fails_every_waiter_once_and_the_next_call_works() {
     let (cache, mut calls, _) = cache();
     let readers = [(); 3].map(|()| spawn_get(&cache, "a", Deadline::none()));
@@ -112,7 +112,7 @@ async fn a_loader_that_panics_fails_every_waiter_once_and_the_next_call_works() 
     assert_eq!(load(&cache, &mut calls, "a", 2).await, Some(2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_weigher_that_panics_is_a_loader_that_panics() {
     let (cache, mut calls, _) = cache_with(|builder| {
         builder.memory(1 << 20, |_, value: Option<&u32>| {
@@ -133,7 +133,7 @@ async fn a_weigher_that_panics_is_a_loader_that_panics() {
     assert_eq!(load(&cache, &mut calls, "a", 2).await, Some(2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_batch_removes_duplicates_and_keeps_the_order() {
     let (cache, mut calls, _) = cache();
     let reader = spawn_get_many(&cache, &["c", "a", "c", "b", "a"], Deadline::none());
@@ -143,7 +143,7 @@ async fn a_batch_removes_duplicates_and_keeps_the_order() {
     assert_eq!(reader.await.unwrap().len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_batch_asks_only_for_what_is_not_cached() {
     let (cache, mut calls, _) = cache();
     load(&cache, &mut calls, "a", 1).await;
@@ -155,7 +155,7 @@ async fn a_batch_asks_only_for_what_is_not_cached() {
     assert!(cache.get_many([], Deadline::none()).await.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_failed_key_of_a_batch_fails_alone() {
     let (cache, mut calls, _) = cache();
     let reader = spawn_get_many(&cache, &["a", "b", "c"], Deadline::none());

@@ -4,7 +4,7 @@ use cache_core::Deadline;
 
 use crate::support::*;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_was_invalidated_is_loaded_again() {
     let (cache, mut calls, _) = cache();
     load(&cache, &mut calls, "a", 1).await;
@@ -17,7 +17,7 @@ async fn what_was_invalidated_is_loaded_again() {
     assert_eq!(cache.stats().bytes, 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_load_that_was_invalidated_answers_its_callers_and_stores_nothing() {
     for all in [false, true] {
         let (cache, mut calls, _) = cache();
@@ -35,7 +35,7 @@ async fn a_load_that_was_invalidated_answers_its_callers_and_stores_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_asks_after_an_invalidation_does_not_join_the_load_from_before() {
     for old_lands_first in [true, false] {
         let (cache, mut calls, _) = cache();
@@ -63,7 +63,7 @@ async fn who_asks_after_an_invalidation_does_not_join_the_load_from_before() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn cancelling_the_old_load_leaves_the_new_one_its_seat() {
     let (cache, mut calls, _) = cache();
     let earlier = spawn_get(&cache, "a", Deadline::none());
@@ -81,7 +81,7 @@ async fn cancelling_the_old_load_leaves_the_new_one_its_seat() {
     assert_eq!(joiner.await.unwrap().unwrap(), Some(2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_stored_right_after_an_invalidation_of_everything_stays() {
     let (cache, mut calls, _) = cache();
     for round in 0..2000 {
@@ -91,7 +91,7 @@ async fn what_is_stored_right_after_an_invalidation_of_everything_stays() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_invalidated_value_is_not_served_stale() {
     let (cache, mut calls, _) = cache_with(|builder| builder.stale_if_error(3600 * SECOND));
     load(&cache, &mut calls, "a", 1).await;

@@ -121,7 +121,7 @@ async fn memory_stays_within_the_bound_at_every_moment_under_concurrent_inserts(
     assert!(stats.evictions > 12_000);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_too_large_is_returned_and_not_stored() {
     let cache = blobs();
     let large = (BOUND as usize / 8, 1);
@@ -139,14 +139,14 @@ async fn what_is_too_large_is_returned_and_not_stored() {
     assert_eq!((cache.stats().loads, cache.stats().bytes), (2, 0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_its_weigher_calls_endless_is_not_stored() {
     let (cache, mut calls, _) = cache_with(|builder| builder.memory(BOUND, |_, _| usize::MAX));
     assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
     assert_eq!(cache.stats().bytes, 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_absence_weighs_its_key() {
     let (cache, mut calls, _) = cache();
     let key = "x".repeat(10_000);
@@ -156,7 +156,7 @@ async fn an_absence_weighs_its_key() {
     assert!(cache.stats().bytes > 10_000);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_least_recently_used_entry_makes_room_and_the_one_just_loaded_stays() {
     let cache = blobs();
     let size = BOUND as usize / 16;
@@ -172,7 +172,7 @@ async fn the_least_recently_used_entry_makes_room_and_the_one_just_loaded_stays(
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn many_small_entries_make_room_for_a_large_one() {
     let cache = blobs();
     for n in 0..4000 {
@@ -202,7 +202,7 @@ fn a_cache_that_cannot_be_bounded_is_not_built() {
     assert_eq!(error.to_string(), "the jitter is 51 %; 0 to 50 are allowed");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn debug_output_says_nothing_of_what_is_cached() {
     let (cache, mut calls, _) = cache();
     load(&cache, &mut calls, "secret-key", 4711).await;

@@ -7,7 +7,7 @@ use cache_core::{Deadline, Found, TtlPolicy};
 
 use crate::support::*;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_entry_is_fresh_until_its_ttl_and_not_a_moment_longer() {
     let (cache, mut calls, clock) = cache();
     load(&cache, &mut calls, "a", 1).await;
@@ -17,7 +17,7 @@ async fn an_entry_is_fresh_until_its_ttl_and_not_a_moment_longer() {
     assert_eq!(cached(&cache, "a").await, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_entry_expires_by_the_wall_clock_when_the_monotonic_clock_stalls() {
     let (cache, mut calls, clock) = cache();
     load(&cache, &mut calls, "a", 1).await;
@@ -25,7 +25,7 @@ async fn an_entry_expires_by_the_wall_clock_when_the_monotonic_clock_stalls() {
     assert_eq!(cached(&cache, "a").await, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_entry_expires_by_the_monotonic_clock_when_the_wall_clock_stalls() {
     let (cache, mut calls, clock) = cache();
     load(&cache, &mut calls, "a", 1).await;
@@ -33,7 +33,7 @@ async fn an_entry_expires_by_the_monotonic_clock_when_the_wall_clock_stalls() {
     assert_eq!(cached(&cache, "a").await, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_wall_clock_that_ran_backwards_expires_an_entry() {
     let (cache, mut calls, clock) = cache();
     load(&cache, &mut calls, "a", 1).await;
@@ -41,7 +41,7 @@ async fn a_wall_clock_that_ran_backwards_expires_an_entry() {
     assert_eq!(cached(&cache, "a").await, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_monotonic_clock_that_ran_backwards_expires_an_entry() {
     let (cache, mut calls, clock) = cache();
     load(&cache, &mut calls, "a", 1).await;
@@ -49,7 +49,7 @@ async fn a_monotonic_clock_that_ran_backwards_expires_an_entry() {
     assert_eq!(cached(&cache, "a").await, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn age_counts_from_before_the_read_was_sent() {
     let (cache, mut calls, clock) = cache();
     let reader = spawn_get(&cache, "a", Deadline::none());
@@ -61,7 +61,7 @@ async fn age_counts_from_before_the_read_was_sent() {
     assert_eq!(cached(&cache, "a").await, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_took_longer_than_its_ttl_to_load_is_returned_and_never_served_again() {
     let (cache, mut calls, clock) = cache();
     let reader = spawn_get(&cache, "a", Deadline::none());
@@ -72,7 +72,7 @@ async fn what_took_longer_than_its_ttl_to_load_is_returned_and_never_served_agai
     assert_eq!(cached(&cache, "a").await, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_absence_is_cached_for_its_own_ttl() {
     let (cache, mut calls, clock) = cache();
     let reader = spawn_get(&cache, "a", Deadline::none());
@@ -88,7 +88,7 @@ async fn an_absence_is_cached_for_its_own_ttl() {
     assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_ttl_of_zero_neither_stores_nor_serves_but_still_coalesces() {
     for policy in [
         TtlPolicy::Fixed(Duration::ZERO),
@@ -111,7 +111,7 @@ async fn a_ttl_of_zero_neither_stores_nor_serves_but_still_coalesces() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_longest_ttls_overflow_nothing() {
     let (cache, mut calls, clock) = cache_with(|builder| {
         let builder = builder
@@ -124,7 +124,7 @@ async fn the_longest_ttls_overflow_nothing() {
     assert_eq!(cached(&cache, "a").await, Some(1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn jitter_shortens_and_spreads_and_never_lengthens() {
     let (cache, mut calls, clock) = cache_with(|builder| builder.jitter_percent(50));
     let keys: Vec<String> = (0..200).map(|n| n.to_string()).collect();
@@ -180,7 +180,7 @@ fn per_item(
     })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn per_item_ends_with_the_item_by_the_wall_clock_even_if_the_source_fails() {
     let (cache, mut calls, clock) = per_item(60 * SECOND);
     let end = clock.now().wall.as_secs() + 10;
@@ -191,7 +191,7 @@ async fn per_item_ends_with_the_item_by_the_wall_clock_even_if_the_source_fails(
     assert_eq!(cached(&cache, "a").await, None, "not even as a stale value");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn per_item_never_outlives_the_ttl_nor_needs_the_attribute() {
     let (cache, mut calls, clock) = per_item(60 * SECOND);
     let end = clock.now().wall.as_secs() + 1000;
@@ -207,7 +207,7 @@ async fn per_item_never_outlives_the_ttl_nor_needs_the_attribute() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn per_item_takes_an_item_past_its_end_for_absent() {
     let (cache, mut calls, clock) = per_item(60 * SECOND);
     let end = clock.now().wall.as_secs();
@@ -219,7 +219,7 @@ async fn per_item_takes_an_item_past_its_end_for_absent() {
     calls.assert_none();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_per_item_looks_at_an_items_end() {
     for policy in [TtlPolicy::Fixed(60 * SECOND), TtlPolicy::Immutable] {
         let (cache, mut calls, _) = cache_with(|builder| builder.ttl(policy));
@@ -228,7 +228,7 @@ async fn only_per_item_looks_at_an_items_end() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn immutable_values_live_on_whatever_the_clocks_do_but_absences_do_not() {
     let (cache, mut calls, clock) = cache_with(|builder| builder.ttl(TtlPolicy::Immutable));
     load(&cache, &mut calls, "a", 1).await;
