@@ -25,6 +25,12 @@ pub struct Config {
     /// For all caches together: `CACHE_MEMORY_PERCENT` of what the runtime leaves of the
     /// function's memory.
     pub cache_bytes: u64,
+    /// `METRICS_NAMESPACE`
+    pub metrics_namespace: String,
+    /// `METRICS_INTERVAL_SECONDS`. Zero is off.
+    pub metrics_interval: Duration,
+    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    pub function_name: String,
 }
 
 /// Every variable that is wrong, on one line.
@@ -55,6 +61,9 @@ impl Config {
         let stale_if_error = variables.number("CACHE_STALE_IF_ERROR_SECONDS", 0, 86_400, 0);
         let jitter_percent = variables.number("CACHE_JITTER_PERCENT", 0, 50, 10);
         let memory_percent = variables.number("CACHE_MEMORY_PERCENT", 1, 80, 25);
+        let function_name = variables.function_name();
+        let metrics_namespace = variables.metrics_namespace(&function_name);
+        let metrics_interval = variables.number("METRICS_INTERVAL_SECONDS", 0, 3600, 60);
         // Set by Lambda; elsewhere the smallest function is assumed.
         let memory_mb = variables.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 128, 10_240, 128);
         if !variables.wrong.is_empty() {
@@ -73,6 +82,9 @@ impl Config {
             stale_if_error: Duration::from_secs(stale_if_error),
             jitter_percent: jitter_percent as u8,
             cache_bytes: (memory_mb - RUNTIME_MB) * 1024 * 1024 * memory_percent / 100,
+            metrics_namespace,
+            metrics_interval: Duration::from_secs(metrics_interval),
+            function_name,
         })
     }
 }
@@ -84,24 +96,38 @@ struct Variables<F> {
 
 impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
     fn table_name(&mut self) -> String {
-        const ALLOWED: &str = "a table name, 3 to 255 of A-Z a-z 0-9 . _ -";
-        let Some(name) = (self.variable)("TABLE_NAME") else {
+        let allowed = "a table name, 3 to 255 of A-Z a-z 0-9 . _ -";
+        if (self.variable)("TABLE_NAME").is_none() {
             self.wrong
-                .push(format!("TABLE_NAME is not set, allowed: {ALLOWED}"));
-            return String::new();
-        };
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        match name.to_str() {
-            Some(name) if (3..=255).contains(&name.len()) && name.bytes().all(allowed) => {
-                name.into()
+                .push(format!("TABLE_NAME is not set, allowed: {allowed}"));
+        }
+        self.text("TABLE_NAME", 3, b"._-", allowed)
+            .unwrap_or_default()
+    }
+
+    fn function_name(&mut self) -> String {
+        let name = (self.variable)("AWS_LAMBDA_FUNCTION_NAME");
+        name.and_then(|name| name.into_string().ok())
+            .unwrap_or_else(|| "local".into())
+    }
+
+    fn metrics_namespace(&mut self, default: &str) -> String {
+        let allowed = "1 to 255 of A-Z a-z 0-9 . - _ / # : and spaces";
+        self.text("METRICS_NAMESPACE", 1, b".-_/#: ", allowed)
+            .unwrap_or_else(|| default.into())
+    }
+
+    /// At most 255 letters, digits and some other characters; `None` if there are none or others.
+    fn text(&mut self, name: &str, least: usize, others: &[u8], allowed: &str) -> Option<String> {
+        let value = (self.variable)(name)?;
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);
+        match value.to_str() {
+            Some(text) if (least..=255).contains(&text.len()) && text.bytes().all(good) => {
+                Some(text.into())
             }
             _ => {
-                self.reject(
-                    "TABLE_NAME",
-                    &name,
-                    "a table name, 3 to 255 of A-Z a-z 0-9 . _ -",
-                );
-                String::new()
+                self.reject(name, &value, allowed);
+                None
             }
         }
     }

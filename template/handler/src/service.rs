@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::config::Config;
 use crate::error::QuoteError;
 use crate::items::{Customer, HeapSize, Pricing, Product};
+use crate::metrics::Metrics;
 use crate::quote::{Quote, quote};
 use crate::request::{Line, Request};
 
@@ -39,6 +40,8 @@ pub struct QuoteService {
     customers: ItemCache<String, Customer>,
     pricing: ItemCache<(), Pricing>,
     products: ItemCache<String, Product>,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
 }
 
 impl QuoteService {
@@ -59,12 +62,19 @@ impl QuoteService {
         let caches = Caches {
             client,
             config,
-            clock,
+            clock: Arc::clone(&clock),
         };
+        let metrics = Metrics::new(
+            config.metrics_namespace.clone(),
+            config.function_name.clone(),
+            config.metrics_interval,
+        );
         Ok(QuoteService {
             customers: caches.build(CUSTOMERS_PERCENT, |id| format!("CUSTOMER#{id}"))?,
             pricing: caches.build(PRICING_PERCENT, |()| "CONFIG#pricing".to_string())?,
             products: caches.build(PRODUCTS_PERCENT, |sku| format!("PRODUCT#{sku}"))?,
+            metrics,
+            clock,
         })
     }
 
@@ -95,6 +105,11 @@ impl QuoteService {
             ("pricing", self.pricing.stats()),
             ("products", self.products.stats()),
         ]
+    }
+
+    /// The lines of metrics that are due: print them at the end of an invocation.
+    pub fn metrics(&self) -> Vec<String> {
+        self.metrics.lines(&self.stats(), self.clock.now())
     }
 
     fn lookups(&self) -> (u64, u64) {

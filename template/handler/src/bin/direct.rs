@@ -43,5 +43,9 @@ async fn answer(
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let deadline = Deadline::after(time_to_read(event.context.deadline, now));
-    service.answer(event.payload.get(), deadline).await
+    let answer = service.answer(event.payload.get(), deadline).await;
+    for line in service.metrics() {
+        println!("{line}");
+    }
+    answer
 }

@@ -26,6 +26,8 @@ fn a_table_name_is_enough() {
     assert_eq!(config.absent_ttl, Duration::from_secs(5));
     assert_eq!(config.stale_if_error, Duration::ZERO);
     assert_eq!(config.jitter_percent, 10);
+    assert_eq!(config.metrics_namespace, "local");
+    assert_eq!(config.metrics_interval, Duration::from_secs(60));
     // A quarter of what is left beside the runtime's 48 MB.
     assert_eq!(config.cache_bytes, (256 - 48) * 1024 * 1024 / 4);
 }
@@ -41,6 +43,8 @@ fn every_wrong_variable_is_named_on_one_line_with_its_value_and_what_is_allowed(
         ("CACHE_STALE_IF_ERROR_SECONDS", ""),
         ("CACHE_JITTER_PERCENT", "51"),
         ("CACHE_MEMORY_PERCENT", "0"),
+        ("METRICS_NAMESPACE", "a*b"),
+        ("METRICS_INTERVAL_SECONDS", "1h"),
     ]);
     let error = error.unwrap_err();
     assert_eq!(error.lines().count(), 1);
@@ -56,6 +60,8 @@ fn every_wrong_variable_is_named_on_one_line_with_its_value_and_what_is_allowed(
             r#"CACHE_STALE_IF_ERROR_SECONDS is "", allowed: a whole number from 0 to 86400"#,
             r#"CACHE_JITTER_PERCENT is "51", allowed: a whole number from 0 to 50"#,
             r#"CACHE_MEMORY_PERCENT is "0", allowed: a whole number from 1 to 80"#,
+            r#"METRICS_NAMESPACE is "a*b", allowed: 1 to 255 of A-Z a-z 0-9 . - _ / # : and spaces"#,
+            r#"METRICS_INTERVAL_SECONDS is "1h", allowed: a whole number from 0 to 3600"#,
         ]
     );
     assert!(read(&[]).unwrap_err().contains("TABLE_NAME is not set"));

@@ -6,5 +6,6 @@
 
 mod config;
 mod loader;
+mod metrics;
 mod quote;
 mod support;
