@@ -111,7 +111,7 @@ async fn with_no_time_left_a_hit_is_served_and_nothing_is_loaded() {
     let (cache, mut calls, _) = cache();
     load(&cache, &mut calls, "a", 1).await;
     let late = Deadline::after(Duration::ZERO);
-    assert_eq!(cache.get(&"a".into(), late.clone()).await.unwrap(), Some(1));
+    assert_eq!(get(&cache, "a", late.clone()).await.unwrap(), Some(1));
     let answers = cache.get_many(["a".into(), "b".into()], late).await;
     assert_eq!(*answers["a"].as_ref().unwrap(), Some(1));
     assert!(matches!(answers["b"], Err(Error::DeadlineExceeded)));

@@ -36,7 +36,7 @@ async fn a_failed_load_answers_for_every_key_until_its_back_off_ends() {
         assert!(fail(&cache, &mut calls, "a").await.is_err());
         clock.advance((pause - 1) * MS);
         for key in ["a", "b"] {
-            let answer = cache.get(&key.to_string(), Deadline::none()).await;
+            let answer = get(&cache, key, Deadline::none()).await;
             assert!(matches!(answer, Err(Error::Load(error)) if error.0 == "down"));
         }
         calls.assert_none();
@@ -61,7 +61,7 @@ async fn a_failed_key_backs_off_alone() {
     calls.next().await.batch(batch);
     assert!(reader.await.unwrap().is_err());
     assert_eq!(load(&cache, &mut calls, "b", 1).await, Some(1));
-    assert!(cache.get(&"a".into(), Deadline::none()).await.is_err());
+    assert!(get(&cache, "a", Deadline::none()).await.is_err());
     calls.assert_none();
     clock.advance(200 * MS);
     assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
@@ -95,7 +95,7 @@ async fn keys_that_fail_again_and_again_back_off_longer() {
         calls.next().await.batch(batch);
         assert!(reader.await.unwrap()["a"].is_err());
         clock.advance((pause - 1) * MS);
-        assert!(cache.get(&"a".into(), Deadline::none()).await.is_err());
+        assert!(get(&cache, "a", Deadline::none()).await.is_err());
         calls.assert_none();
         clock.advance(MS);
         cache.invalidate(&"b".into());
@@ -132,10 +132,7 @@ async fn hits_are_served_during_a_back_off() {
     let (cache, mut calls, _) = cache();
     load(&cache, &mut calls, "a", 1).await;
     assert!(fail(&cache, &mut calls, "b").await.is_err());
-    assert_eq!(
-        cache.get(&"a".into(), Deadline::none()).await.unwrap(),
-        Some(1)
-    );
+    assert_eq!(get(&cache, "a", Deadline::none()).await.unwrap(), Some(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +202,7 @@ async fn an_expired_value_stands_in_for_a_failed_load_within_its_bound() {
     assert_eq!(fail(&cache, &mut calls, "a").await.unwrap(), Some(1));
     clock.advance(MS);
     assert!(
-        cache.get(&"a".into(), Deadline::none()).await.is_err(),
+        get(&cache, "a", Deadline::none()).await.is_err(),
         "counted from the load"
     );
     assert_eq!(cache.stats().stale_served, 3);

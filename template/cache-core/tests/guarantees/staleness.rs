@@ -79,10 +79,7 @@ async fn an_absence_is_cached_for_its_own_ttl() {
     calls.next().await.absent();
     assert_eq!(reader.await.unwrap().unwrap(), None);
     clock.advance(5 * SECOND - Duration::from_nanos(1));
-    assert_eq!(
-        cache.get(&"a".into(), Deadline::none()).await.unwrap(),
-        None
-    );
+    assert_eq!(get(&cache, "a", Deadline::none()).await.unwrap(), None);
     calls.assert_none();
     clock.advance(Duration::from_nanos(1));
     assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
@@ -212,10 +209,7 @@ async fn per_item_takes_an_item_past_its_end_for_absent() {
     let (cache, mut calls, clock) = per_item(60 * SECOND);
     let end = clock.now().wall.as_secs();
     assert_eq!(load_until(&cache, &mut calls, Some(end)).await, None);
-    assert_eq!(
-        cache.get(&"a".into(), Deadline::none()).await.unwrap(),
-        None
-    );
+    assert_eq!(get(&cache, "a", Deadline::none()).await.unwrap(), None);
     calls.assert_none();
 }
 

@@ -133,6 +133,11 @@ pub fn cache_with(
     (change(builder).build().unwrap(), Calls(calls), clock)
 }
 
+/// A `get` in the test's own task.
+pub async fn get(cache: &TestCache, key: &str, deadline: Deadline) -> Answer {
+    patiently(cache.get(&key.to_string(), deadline)).await
+}
+
 /// Starts a `get` as a task of its own and waits until it runs or waits.
 pub fn spawn_get(
     cache: &TestCache,
@@ -184,5 +189,5 @@ pub async fn load(cache: &TestCache, calls: &mut Calls, key: &str, value: u32) -
 /// What the cache holds for `key` without asking the source.
 pub async fn cached(cache: &TestCache, key: &str) -> Option<u32> {
     let now = Deadline::after(Duration::ZERO);
-    cache.get(&key.to_string(), now).await.ok().flatten()
+    get(cache, key, now).await.ok().flatten()
 }
