@@ -3,16 +3,16 @@
 //! started again.
 #![allow(clippy::unwrap_used)]
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use checks::database::Database;
 use lambda_simulator::process::{ManagedProcess, ProcessConfig, ProcessRole};
 use lambda_simulator::{InvocationBuilder, InvocationStatus, Simulator};
 use serde_json::{Value, json};
 
-const IMAGE: &str = "amazon/dynamodb-local:3.3.0";
+const TABLE: &str = "quotes";
 /// Patience of the test, not of the function.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -44,75 +44,19 @@ fn succeed(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "docker {}: {error}",
-        arguments.join(" ")
-    );
-    String::from_utf8(output.stdout).unwrap().trim().to_string()
-}
-
-/// A container on a port that stays the same when it is started again.
-struct Database {
-    container: String,
-    endpoint: String,
-}
-
-impl Database {
-    fn run() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let publish = format!("127.0.0.1:{port}:8000");
-        let container = docker(&["run", "--detach", "--publish", &publish, IMAGE]);
-        Database {
-            container,
-            endpoint: format!("http://127.0.0.1:{port}"),
-        }
-    }
-
-    fn variables(&self) -> [(&'static str, &str); 5] {
-        [
-            ("AWS_ENDPOINT_URL_DYNAMODB", &self.endpoint),
-            ("AWS_ACCESS_KEY_ID", "local"),
-            ("AWS_SECRET_ACCESS_KEY", "local"),
-            ("AWS_REGION", "us-east-1"),
-            ("TABLE_NAME", "quotes"),
-        ]
-    }
-
-    /// With the rendered workspace's own command. It fails until the server answers.
-    fn seed(&self, workspace: &Path) {
-        let seed = [
-            "run",
-            "--quiet",
-            "--locked",
-            "--package",
-            "handler",
-            "--example",
-            "seed",
-        ];
-        for _ in 0..30 {
-            let output = cargo(workspace, &seed)
-                .envs(self.variables())
-                .output()
-                .unwrap();
-            if output.status.success() {
-                return;
-            }
-            std::thread::sleep(Duration::from_secs(1));
-        }
-        panic!("the database cannot be seeded");
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        docker(&["rm", "--force", &self.container]);
-    }
+/// Fills the table, with the rendered workspace's own command.
+fn seed(workspace: &Path, database: &Database) {
+    let seed = [
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "handler",
+        "--example",
+        "seed",
+    ];
+    let mut seed = cargo(workspace, &seed);
+    succeed(seed.envs(database.variables()).env("TABLE_NAME", TABLE));
 }
 
 /// The function's process, and the Lambda that runs it.
@@ -130,11 +74,8 @@ impl Function {
             .await;
         let lambda = lambda.unwrap();
         let mut config = ProcessConfig::new(binary, ProcessRole::Runtime).inherit_stdio(true);
-        for (name, value) in database
-            .variables()
-            .into_iter()
-            .chain([("AWS_LAMBDA_LOG_FORMAT", "JSON")])
-        {
+        let more = [("TABLE_NAME", TABLE), ("AWS_LAMBDA_LOG_FORMAT", "JSON")];
+        for (name, value) in database.variables().into_iter().chain(more) {
             config = config.env(name, value);
         }
         let _process = lambda.spawn_process_with_config(config).unwrap();
@@ -204,8 +145,8 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
         .unwrap();
     let binary = Path::new(target).join("release/direct");
 
-    let database = Database::run();
-    database.seed(&workspace);
+    let database = Database::start();
+    seed(&workspace, &database);
     let function = Function::start(&binary, &database).await;
 
     let first = function.invoke(quote("c-1")).await.unwrap();
@@ -223,7 +164,7 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
         assert_eq!(error, "InvalidRequest");
     }
 
-    docker(&["stop", "--time", "0", &database.container]);
+    database.stop();
     assert_eq!(
         function.invoke(quote("c-1")).await.unwrap(),
         first,
@@ -235,9 +176,9 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
         ("Unavailable", "could not read the customer in time")
     );
 
-    docker(&["start", &database.container]);
+    database.restart();
     // In memory: what it held went with it.
-    database.seed(&workspace);
+    seed(&workspace, &database);
     // The failures' back-off may go on for up to two seconds.
     let mut second = function.invoke(quote("c-2")).await;
     for _ in 0..30 {

@@ -99,7 +99,7 @@ fn the_template_uses_declared_placeholders_and_no_more() {
             continue;
         }
         let text = fs::read_to_string(root().join(&file)).unwrap();
-        assert_eq!(checks::lint(&text, &declared), [""; 0], "{file}");
+        assert_eq!(checks::lint::lint(&text, &declared), [""; 0], "{file}");
         seen.push_str(&text);
     }
     for name in declared {
@@ -175,7 +175,7 @@ fn check_rendered(workspace: &Path) {
     for file in list.lines().filter(|file| !file.ends_with("Cargo.lock")) {
         let text = fs::read_to_string(file).unwrap();
         if !file.ends_with(".rs") {
-            assert_eq!(checks::unrendered(&text), [""; 0], "{file}");
+            assert_eq!(checks::lint::unrendered(&text), [""; 0], "{file}");
         }
         for back in ["ci/checks", "template/", "generator", "github.com/"] {
             // Actions and upstream issues are others' repositories.

@@ -103,7 +103,7 @@ where
 
     /// The values of many keys, as [`get`](Self::get) gives each. What must be loaded is loaded
     /// in one call of the loader; what is already being loaded is waited for. Duplicates are
-    /// answered once.
+    /// answered once. What is cached is fresh at the time of the call.
     pub async fn get_many(
         &self,
         keys: impl IntoIterator<Item = K>,

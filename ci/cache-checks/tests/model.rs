@@ -1,0 +1,341 @@
+//! Random interleavings of everything that callers, the source and the clocks can do, against what
+//! must hold in each: nothing stale beyond its bound, one load per key and generation, nothing from
+//! before an invalidation, no lost waiter.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_core::clock::{Clock, ManualClock, Reading};
+use cache_core::{Cache, Deadline, Error, Found, Loaded, Loader, TtlPolicy};
+use proptest::prelude::*;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, LocalSet};
+
+const TTL: Duration = Duration::from_secs(10);
+const STALE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone)]
+enum Step {
+    Get(u8),
+    GetMany(Vec<u8>),
+    /// Of the loads under way, answers one: each key has a value, is absent, or failed.
+    Answer(prop::sample::Index, Vec<u8>),
+    Fail(prop::sample::Index),
+    Panic(prop::sample::Index),
+    /// Of the callers that wait, lets one go away.
+    Leave(prop::sample::Index),
+    Invalidate(u8),
+    InvalidateAll,
+    Advance(u64),
+    Wall(i64),
+    MonotonicStalls(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = || 0..4u8;
+    prop_oneof![
+        6 => key().prop_map(Step::Get),
+        4 => prop::collection::vec(key(), 1..6).prop_map(Step::GetMany),
+        8 => (any::<prop::sample::Index>(), prop::collection::vec(0..8u8, 4)).prop_map(|(call, fates)| Step::Answer(call, fates)),
+        1 => any::<prop::sample::Index>().prop_map(Step::Fail),
+        1 => any::<prop::sample::Index>().prop_map(Step::Panic),
+        2 => any::<prop::sample::Index>().prop_map(Step::Leave),
+        1 => key().prop_map(Step::Invalidate),
+        1 => Just(Step::InvalidateAll),
+        3 => (1..8000u64).prop_map(Step::Advance),
+        1 => (-3000..20_000i64).prop_map(Step::Wall),
+        1 => (1..20_000u64).prop_map(Step::MonotonicStalls),
+    ]
+}
+
+#[derive(Debug)]
+struct Down;
+
+/// A value is the number of the load that brought it.
+type Answer = Result<Option<usize>, Error<Down>>;
+type Batch = Loaded<u8, usize, Down>;
+
+struct Source(mpsc::UnboundedSender<Call>);
+
+struct Call {
+    keys: Vec<u8>,
+    answer: oneshot::Sender<Result<Batch, Down>>,
+}
+
+impl Loader<u8, usize> for Source {
+    type Error = Down;
+
+    async fn load(&self, keys: Vec<u8>, _: Deadline) -> Result<Batch, Down> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Call { keys, answer }).unwrap();
+        answered.await.expect("the model wants a panic")
+    }
+}
+
+/// A load as the model knows it.
+struct Load {
+    sent: Reading,
+    /// At which step it began and, if it has, landed.
+    began: usize,
+    landed: Option<usize>,
+    call: Option<Call>,
+}
+
+struct Reader {
+    began: usize,
+    at: Reading,
+    task: JoinHandle<Vec<(u8, Answer)>>,
+}
+
+struct Model {
+    cache: Cache<u8, usize, Source>,
+    calls: mpsc::UnboundedReceiver<Call>,
+    clock: Arc<ManualClock>,
+    loads: Vec<Load>,
+    readers: Vec<Reader>,
+    /// The step at which each key was last invalidated.
+    invalidated: HashMap<u8, usize>,
+    something_failed: bool,
+    now: usize,
+}
+
+impl Model {
+    fn new() -> Self {
+        let (sender, calls) = mpsc::unbounded_channel();
+        let clock = Arc::new(ManualClock::default());
+        let cache = Cache::builder(Source(sender))
+            .ttl(TtlPolicy::Fixed(TTL))
+            .absent_ttl(TTL)
+            .stale_if_error(STALE)
+            .clock(clock.clone())
+            .memory(1 << 20, |_, _| 0)
+            .build()
+            .unwrap();
+        Model {
+            cache,
+            calls,
+            clock,
+            loads: Vec::new(),
+            readers: Vec::new(),
+            invalidated: HashMap::new(),
+            something_failed: false,
+            now: 0,
+        }
+    }
+
+    async fn take(&mut self, step: Step) {
+        self.now += 1;
+        match step {
+            Step::Get(key) => self.read(vec![key], false),
+            Step::GetMany(keys) => self.read(keys, true),
+            Step::Answer(which, fates) => {
+                if let Some((number, call)) = self.under_way(which) {
+                    let mut batch = Batch::default();
+                    for (key, fate) in call.keys.iter().zip(fates.iter().cycle()) {
+                        match fate {
+                            0 => drop(batch.failed.insert(*key, Down)),
+                            1 => {}
+                            _ => {
+                                let found = Found {
+                                    value: number,
+                                    expires_at: None,
+                                };
+                                batch.found.insert(*key, found);
+                            }
+                        }
+                    }
+                    self.something_failed |= !batch.failed.is_empty();
+                    // Nobody waits any more where this fails.
+                    let _ = call.answer.send(Ok(batch));
+                }
+            }
+            Step::Fail(which) => {
+                if let Some((_, call)) = self.under_way(which) {
+                    self.something_failed = true;
+                    let _ = call.answer.send(Err(Down));
+                }
+            }
+            Step::Panic(which) => {
+                self.something_failed |= self.under_way(which).is_some();
+            }
+            Step::Leave(which) => {
+                if !self.readers.is_empty() {
+                    let reader = self.readers.swap_remove(which.index(self.readers.len()));
+                    reader.task.abort();
+                }
+            }
+            Step::Invalidate(key) => {
+                self.cache.invalidate(&key);
+                self.invalidated.insert(key, self.now);
+            }
+            Step::InvalidateAll => {
+                self.cache.invalidate_all();
+                self.invalidated.extend((0..4).map(|key| (key, self.now)));
+            }
+            Step::Advance(ms) => self.clock.advance(Duration::from_millis(ms)),
+            Step::Wall(ms) => self.clock.change(|now| {
+                let by = Duration::from_millis(ms.unsigned_abs());
+                now.wall = if ms < 0 { now.wall - by } else { now.wall + by };
+            }),
+            Step::MonotonicStalls(ms) => {
+                self.clock
+                    .change(|now| now.wall += Duration::from_millis(ms));
+            }
+        }
+        self.settle().await;
+    }
+
+    fn read(&mut self, keys: Vec<u8>, many: bool) {
+        let cache = self.cache.clone();
+        let task = tokio::task::spawn_local(async move {
+            if many {
+                cache
+                    .get_many(keys, Deadline::none())
+                    .await
+                    .into_iter()
+                    .collect()
+            } else {
+                vec![(keys[0], cache.get(&keys[0], Deadline::none()).await)]
+            }
+        });
+        self.readers.push(Reader {
+            began: self.now,
+            at: self.clock.now(),
+            task,
+        });
+    }
+
+    /// One of the loads that wait for their answer, which lands with this step.
+    fn under_way(&mut self, which: prop::sample::Index) -> Option<(usize, Call)> {
+        let waiting: Vec<usize> = (0..self.loads.len())
+            .filter(|number| self.loads[*number].call.is_some())
+            .collect();
+        if waiting.is_empty() {
+            return None;
+        }
+        let number = waiting[which.index(waiting.len())];
+        self.loads[number].landed = Some(self.now);
+        Some((number, self.loads[number].call.take()?))
+    }
+
+    /// Lets all tasks run until they wait, and checks what they did.
+    async fn settle(&mut self) {
+        for _ in 0..30 {
+            tokio::task::yield_now().await;
+        }
+        for load in &mut self.loads {
+            if load
+                .call
+                .as_ref()
+                .is_some_and(|call| call.answer.is_closed())
+            {
+                load.call = None;
+            }
+        }
+        while let Ok(call) = self.calls.try_recv() {
+            for key in &call.keys {
+                let generation = self.invalidated.get(key).copied().unwrap_or(0);
+                let twice = self.loads.iter().any(|load| {
+                    let other = load.call.as_ref();
+                    load.began > generation && other.is_some_and(|other| other.keys.contains(key))
+                });
+                assert!(!twice, "two loads of {key} at once");
+            }
+            let load = Load {
+                sent: self.clock.now(),
+                began: self.now,
+                landed: None,
+                call: Some(call),
+            };
+            self.loads.push(load);
+        }
+        for reader in std::mem::take(&mut self.readers) {
+            if reader.task.is_finished() {
+                for (key, answer) in reader.task.await.unwrap() {
+                    self.check(reader.began, reader.at, key, answer);
+                }
+            } else {
+                self.readers.push(reader);
+            }
+        }
+    }
+
+    fn check(&self, began: usize, at: Reading, key: u8, answer: Answer) {
+        match answer {
+            Err(_) => assert!(self.something_failed, "an error out of nothing"),
+            Ok(None) => {}
+            Ok(Some(number)) => {
+                let load = &self.loads[number];
+                let landed = load.landed.unwrap();
+                if let Some(invalidated) = self.invalidated.get(&key)
+                    && began > *invalidated
+                {
+                    assert!(
+                        load.began > *invalidated,
+                        "{key} is from before its invalidation"
+                    );
+                }
+                // Who waited for the load gets what it brought. Everyone else got what was fresh when
+                // it was asked for, or, once a failure was known, what was within the stale bound.
+                if landed < began {
+                    let within =
+                        |now: Reading, bound| now.since(load.sent).is_some_and(|age| age < bound);
+                    // The failure may have been known when it was asked for: a back-off.
+                    let stale = [at, self.clock.now()].map(|now| within(now, TTL + STALE));
+                    let stale = self.something_failed && stale.contains(&true);
+                    assert!(within(at, TTL) || stale, "{key} is too old");
+                }
+            }
+        }
+    }
+
+    /// Answers everything that is still asked: nobody may be left waiting.
+    async fn finish(&mut self) {
+        for _ in 0..1000 {
+            self.now += 1;
+            match (0..self.loads.len()).find(|number| self.loads[*number].call.is_some()) {
+                Some(number) => {
+                    self.loads[number].landed = Some(self.now);
+                    if let Some(call) = self.loads[number].call.take() {
+                        let found = |key: &u8| {
+                            (
+                                *key,
+                                Found {
+                                    value: number,
+                                    expires_at: None,
+                                },
+                            )
+                        };
+                        let found = call.keys.iter().map(found).collect();
+                        let _ = call.answer.send(Ok(Loaded {
+                            found,
+                            failed: HashMap::new(),
+                        }));
+                    }
+                }
+                None if self.readers.is_empty() => return,
+                None => {}
+            }
+            self.settle().await;
+        }
+        panic!("{} callers are left waiting", self.readers.len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_in_whatever_order_the_guarantees_hold(steps in prop::collection::vec(step(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let mut model = Model::new();
+        LocalSet::new().block_on(&runtime, async move {
+            for step in steps {
+                model.take(step).await;
+            }
+            model.finish().await;
+        });
+    }
+}

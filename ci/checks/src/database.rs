@@ -1,0 +1,98 @@
+//! A DynamoDB Local in a container that can be stopped and started again.
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+
+const IMAGE: &str = "amazon/dynamodb-local:3.3.0";
+
+/// A container on a port that stays the same when it is started again. Removed when dropped.
+pub struct Database {
+    container: String,
+    /// Where it listens.
+    pub endpoint: String,
+}
+
+impl Database {
+    /// Starts a new one and waits until it answers.
+    ///
+    /// # Panics
+    /// When there is no Docker engine, or the container does not answer.
+    pub fn start() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let port = free
+            .unwrap_or_else(|error| panic!("no port is free: {error}"))
+            .port();
+        let publish = format!("127.0.0.1:{port}:8000");
+        let container = docker(&["run", "--detach", "--publish", &publish, IMAGE]);
+        let database = Database {
+            container,
+            endpoint: format!("http://127.0.0.1:{port}"),
+        };
+        database.wait();
+        database
+    }
+
+    /// Stops it. What it held is lost: it holds everything in memory.
+    pub fn stop(&self) {
+        docker(&["stop", "--time", "0", &self.container]);
+    }
+
+    /// Starts it again, empty, and waits until it answers.
+    pub fn restart(&self) {
+        docker(&["start", &self.container]);
+        self.wait();
+    }
+
+    /// The variables by which the AWS SDK finds it.
+    pub fn variables(&self) -> [(&'static str, &str); 4] {
+        [
+            ("AWS_ENDPOINT_URL_DYNAMODB", &self.endpoint),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_REGION", "us-east-1"),
+        ]
+    }
+
+    fn wait(&self) {
+        let address = self.endpoint.trim_start_matches("http://");
+        for _ in 0..300 {
+            if answers(address) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("DynamoDB Local at {address} does not answer");
+    }
+}
+
+/// Docker's own proxy accepts connections before the server does: only an answer counts.
+fn answers(address: &str) -> bool {
+    use std::io::{Read, Write};
+    let Ok(mut server) = std::net::TcpStream::connect(address) else {
+        return false;
+    };
+    let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let mut first = [0; 4];
+    server.write_all(request.as_bytes()).is_ok()
+        && server.read_exact(&mut first).is_ok()
+        && &first == b"HTTP"
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        docker(&["rm", "--force", &self.container]);
+    }
+}
+
+fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("docker cannot be run: {error}"));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "docker {}: {error}",
+        arguments.join(" ")
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_string()
+}
