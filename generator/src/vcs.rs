@@ -18,9 +18,12 @@ pub fn wanted(vcs: Option<Vcs>, folder: &Path) -> bool {
     }
 }
 
-/// Makes a repository in `folder`.
+/// Makes a repository in `folder`, with the branch that the rendered workflow runs on.
 pub fn init(folder: &Path) -> io::Result<()> {
-    let output = git(folder, &["init", "--quiet"])?;
+    let output = git(
+        folder,
+        &["-c", "init.defaultBranch=main", "init", "--quiet"],
+    )?;
     if output.status.success() {
         return Ok(());
     }

@@ -1,5 +1,7 @@
-//! Creates the table of `TABLE_NAME` on a DynamoDB Local and fills it with `samples/items.json`.
+//! Fills the table of `TABLE_NAME` with `samples/items.json`. Creates it first, on a DynamoDB Local;
+//! with `--existing` the table has to be there, and may be anywhere.
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
@@ -7,16 +9,39 @@ use aws_sdk_dynamodb::types::{
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let table = std::env::var("TABLE_NAME").map_err(|_| "TABLE_NAME is not set")?;
-    // Sample data has no place in a real account.
-    std::env::var("AWS_ENDPOINT_URL_DYNAMODB").map_err(
-        |_| "AWS_ENDPOINT_URL_DYNAMODB is not set: start DynamoDB Local and name it there",
-    )?;
+    let existing = std::env::args().any(|argument| argument == "--existing");
+    if !existing && std::env::var_os("AWS_ENDPOINT_URL_DYNAMODB").is_none() {
+        return Err(
+            "AWS_ENDPOINT_URL_DYNAMODB is not set: start DynamoDB Local and name it there, \
+            or fill a table of your account with --existing"
+                .into(),
+        );
+    }
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-    let client = aws_sdk_dynamodb::Client::new(&aws);
+    let client = Client::new(&aws);
+    if !existing {
+        create(&client, &table).await?;
+    }
+    let items: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../samples/items.json"))?;
+    for item in &items {
+        let item = serde_dynamo::aws_sdk_dynamodb_1::to_item(item)?;
+        client
+            .put_item()
+            .table_name(&table)
+            .set_item(Some(item))
+            .send()
+            .await?;
+    }
+    println!("wrote {} items", items.len());
+    Ok(())
+}
+
+async fn create(client: &Client, table: &str) -> Result<(), Box<dyn std::error::Error>> {
     let pk = AttributeDefinition::builder().attribute_name("pk");
     let create = client
         .create_table()
-        .table_name(&table)
+        .table_name(table)
         .billing_mode(BillingMode::PayPerRequest)
         .key_schema(
             KeySchemaElement::builder()
@@ -36,17 +61,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         Err(error) => return Err(error.into()),
     }
-    let items: Vec<serde_json::Value> =
-        serde_json::from_str(include_str!("../../samples/items.json"))?;
-    for item in &items {
-        let item = serde_dynamo::aws_sdk_dynamodb_1::to_item(item)?;
-        client
-            .put_item()
-            .table_name(&table)
-            .set_item(Some(item))
-            .send()
-            .await?;
-    }
-    println!("wrote {} items", items.len());
     Ok(())
 }

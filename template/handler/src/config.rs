@@ -6,7 +6,7 @@ use std::time::Duration;
 use cache_core::TtlPolicy;
 
 /// What the function itself takes of its memory: the process with its connections and its
-/// requests under way. Measured at 20 MB; the rest is room for large batches.
+/// requests under way. Measured at 20 MB without TLS; the rest is room for large batches.
 const RUNTIME_MB: u64 = 48;
 
 /// The checked configuration.

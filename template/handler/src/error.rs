@@ -2,10 +2,10 @@
 
 use lambda_runtime::Diagnostic;
 
-/// The errors, in the order in which they win. Their messages never hold item contents.
+/// The errors by precedence. Their messages never hold item contents.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuoteError {
-    /// The payload is no valid request; says where and what is allowed.
+    /// The payload is not a valid request; says where, and what is allowed.
     #[error("{0}")]
     InvalidRequest(String),
     /// A read failed or did not come in time: worth another try.

@@ -5,6 +5,8 @@
 //! | `CONFIG#pricing`| `currency` S, `discount_percent` M: tier -> N  |
 //! | `CUSTOMER#<id>` | `name` S, `tier` S                             |
 //! | `PRODUCT#<sku>` | `name` S, `unit_price_cents` N                 |
+//!
+//! Any item may have `expires_at` N, its end in seconds since the Unix epoch.
 
 use std::collections::HashMap;
 
@@ -17,7 +19,7 @@ pub struct Customer {
     pub tier: String,
 }
 
-/// What holds for all quotes.
+/// Shared by all quotes.
 #[derive(Deserialize)]
 pub struct Pricing {
     /// Of all amounts.
@@ -37,7 +39,7 @@ pub struct Product {
 
 /// The bytes that a value has allocated, itself excluded.
 pub trait HeapSize {
-    /// See the trait.
+    /// In bytes; what is allocated, rather than what is used.
     fn heap_size(&self) -> usize;
 }
 

@@ -78,7 +78,7 @@ impl QuoteService {
         })
     }
 
-    /// Answers a request in JSON, or says until `deadline` why not.
+    /// Answers a request in JSON by `deadline`.
     ///
     /// # Errors
     /// The first [`QuoteError`] that applies, in their order.
@@ -131,17 +131,17 @@ impl QuoteService {
                     .customers
                     .get(&request.customer_id, deadline.clone())
                     .await;
-                readable(customer, "customer")
+                readable(customer, "customer", &request.customer_id)
             },
-            async { readable(self.pricing.get(&(), deadline.clone()).await, "pricing") },
+            async { readable(self.pricing.get(&(), deadline.clone()).await, "pricing", "") },
             async {
                 let skus = request.lines.iter().map(|line| line.sku.clone());
                 let products = self.products.get_many(skus, deadline.clone()).await;
-                let readable = |(sku, product)| Ok((sku, readable(product, "products")?));
-                products
-                    .into_iter()
-                    .map(readable)
-                    .collect::<Result<HashMap<_, _>, _>>()
+                let products = products.into_iter().map(|(sku, product)| {
+                    let product = readable(product, "products", &sku)?;
+                    Ok((sku, product))
+                });
+                products.collect::<Result<HashMap<_, _>, _>>()
             }
         )?;
         // What is missing wins over what cannot be decoded.
@@ -218,12 +218,13 @@ impl Caches<'_> {
 fn readable<T>(
     read: Result<Option<T>, cache_core::Error<ReadError>>,
     what: &'static str,
+    key: &str,
 ) -> Result<Result<Option<T>, QuoteError>, QuoteError> {
     match read {
         Ok(item) => Ok(Ok(item)),
         Err(error) => {
             let cause = error.source().map(ToString::to_string);
-            tracing::warn!(what, %error, cause, "a read failed");
+            tracing::warn!(what, key, %error, cause, "a read failed");
             match error {
                 cache_core::Error::Load(error) if matches!(*error, ReadError::Decode(_)) => {
                     Ok(Err(QuoteError::Internal("an item cannot be decoded")))
