@@ -1,7 +1,7 @@
 //! `cached-lambda`: makes a workspace for a Rust Lambda function with a cache in front of DynamoDB.
 //!
 //! Data goes one way: command line ([`cli`]) -> [`answers`] -> tree of files in memory
-//! ([`render`]) -> [`write`].
+//! ([`render`]) -> [`mod@write`].
 
 mod answers;
 mod cli;

@@ -44,10 +44,10 @@ impl Database {
         self.wait();
     }
 
-    /// The variables by which the AWS SDK finds it.
-    pub fn variables(&self) -> [(&'static str, &str); 4] {
+    /// The variables by which the AWS SDK finds a database at `endpoint`.
+    pub fn variables(endpoint: &str) -> [(&'static str, &str); 4] {
         [
-            ("AWS_ENDPOINT_URL_DYNAMODB", &self.endpoint),
+            ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
             ("AWS_ACCESS_KEY_ID", "local"),
             ("AWS_SECRET_ACCESS_KEY", "local"),
             ("AWS_REGION", "us-east-1"),

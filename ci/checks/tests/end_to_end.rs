@@ -5,12 +5,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use checks::database::Database;
+use checks::proxy::{Fault, Proxy};
 use lambda_simulator::process::{ManagedProcess, ProcessConfig, ProcessRole};
 use lambda_simulator::{InvocationBuilder, InvocationStatus, Simulator};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 const TABLE: &str = "quotes";
 /// Patience of the test, not of the function.
@@ -56,30 +59,42 @@ fn seed(workspace: &Path, database: &Database) {
         "seed",
     ];
     let mut seed = cargo(workspace, &seed);
-    succeed(seed.envs(database.variables()).env("TABLE_NAME", TABLE));
+    succeed(
+        seed.envs(Database::variables(&database.endpoint))
+            .env("TABLE_NAME", TABLE),
+    );
 }
 
 /// The function's process, and the Lambda that runs it.
 struct Function {
     lambda: Simulator,
-    _process: ManagedProcess,
+    process: ManagedProcess,
 }
 
 impl Function {
-    async fn start(binary: &Path, database: &Database) -> Self {
+    /// Starts the binary against the database at `endpoint`.
+    async fn start(binary: &Path, endpoint: &str, variables: &[(&str, &str)]) -> Self {
         let lambda = Simulator::builder()
             .function_name("quotes")
-            .memory_size_mb(256)
-            .build()
-            .await;
-        let lambda = lambda.unwrap();
+            .memory_size_mb(256);
+        let lambda = lambda.build().await.unwrap();
         let mut config = ProcessConfig::new(binary, ProcessRole::Runtime).inherit_stdio(true);
         let more = [("TABLE_NAME", TABLE), ("AWS_LAMBDA_LOG_FORMAT", "JSON")];
-        for (name, value) in database.variables().into_iter().chain(more) {
-            config = config.env(name, value);
+        for (name, value) in Database::variables(endpoint)
+            .iter()
+            .chain(&more)
+            .chain(variables)
+        {
+            config = config.env(*name, *value);
         }
-        let _process = lambda.spawn_process_with_config(config).unwrap();
-        Function { lambda, _process }
+        let process = lambda.spawn_process_with_config(config).unwrap();
+        Function { lambda, process }
+    }
+
+    /// Stops the process or lets it go on, as Lambda freezes and thaws an environment.
+    fn signal(&self, signal: &str) {
+        let pid = self.process.pid().to_string();
+        succeed(Command::new("kill").args([signal, &pid]));
     }
 
     /// What the caller of the function gets, within the function's time.
@@ -147,10 +162,15 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
 
     let database = Database::start();
     seed(&workspace, &database);
-    let function = Function::start(&binary, &database).await;
+    goes_on_while_the_database_is_away(&binary, &workspace, &database).await;
+    reloads_when_the_wall_clock_is_stepped(&binary, &database, folder.path()).await;
+    is_answered_after_a_stop_in_the_middle_of_a_load(&binary, &database).await;
+}
 
+async fn goes_on_while_the_database_is_away(binary: &Path, workspace: &Path, database: &Database) {
+    let function = Function::start(binary, &database.endpoint, &[]).await;
     let first = function.invoke(quote("c-1")).await.unwrap();
-    // 2 x 19.99 + 100 x 0.05 less 15 %, rounded down in the customer's disfavour.
+    // 2 x 19.99 + 100 x 0.05 less 15 %, the discount rounded down.
     assert_eq!(first["subtotal_cents"], 4498);
     assert_eq!(first["discount_cents"], 674);
     assert_eq!(first["total_cents"], 3824);
@@ -171,15 +191,13 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
         "from the cache"
     );
     let (error, message) = function.invoke(quote("c-2")).await.unwrap_err();
-    assert_eq!(
-        (error.as_str(), message.as_str()),
-        ("Unavailable", "could not read the customer in time")
-    );
+    assert_eq!(error, "Unavailable");
+    assert_eq!(message, "could not read the customer in time");
 
     database.restart();
     // In memory: what it held went with it.
-    seed(&workspace, &database);
-    // The failures' back-off may go on for up to two seconds.
+    seed(workspace, database);
+    // The failure's back-off may go on for up to two seconds.
     let mut second = function.invoke(quote("c-2")).await;
     for _ in 0..30 {
         if second.is_ok() {
@@ -189,6 +207,66 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
         second = function.invoke(quote("c-2")).await;
     }
     assert_eq!(second.unwrap()["total_cents"], 4498);
+}
+
+/// The monotonic clock is left alone: a frozen environment may thaw with the wall clock alone having
+/// gone on. The TTL is 60 seconds.
+async fn reloads_when_the_wall_clock_is_stepped(binary: &Path, database: &Database, folder: &Path) {
+    let library = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
+        .map(|folder| format!("{folder}/faketime/libfaketimeMT.so.1"));
+    let library = library.iter().find(|library| Path::new(library).exists());
+    let library = library.expect("faketime is not installed: run ci/setup");
+    let offset = folder.join("offset");
+    std::fs::write(&offset, "+0").unwrap();
+    let proxy = Proxy::start(&database.endpoint).await.unwrap();
+    let variables = [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME_TIMESTAMP_FILE", offset.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let function = Function::start(binary, &proxy.endpoint, &variables).await;
+    for step in ["+0", "+10m", "+5m"] {
+        std::fs::write(&offset, step).unwrap();
+        function.invoke(quote("c-1")).await.unwrap();
+        assert_eq!(proxy.seen(), 3, "{step}: everything is loaded again");
+        function.invoke(quote("c-1")).await.unwrap();
+        assert_eq!(proxy.seen(), 0, "{step}: and then cached");
+    }
+}
+
+/// A stopped process's clocks go on: what is tested is the load in flight.
+async fn is_answered_after_a_stop_in_the_middle_of_a_load(binary: &Path, database: &Database) {
+    let proxy = Proxy::start(&database.endpoint).await.unwrap();
+    let variables = [("CACHE_TTL_SECONDS", "1"), ("CACHE_JITTER_PERCENT", "0")];
+    let function = Function::start(binary, &proxy.endpoint, &variables).await;
+    let release = Arc::new(Notify::new());
+    proxy.all(Fault::Hold(Arc::clone(&release)));
+    let stop = async {
+        let mut seen = 0;
+        while seen < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            seen += proxy.seen();
+        }
+        function.signal("-STOP");
+        release.notify_waiters();
+        // Longer than the TTL, while the answers wait in the sockets.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        proxy.all(Fault::None);
+        function.signal("-CONT");
+    };
+    let (answer, ()) = tokio::join!(function.invoke(quote("c-1")), stop);
+    assert_eq!(
+        answer.unwrap()["total_cents"],
+        3824,
+        "the waiter is answered"
+    );
+    function.invoke(quote("c-1")).await.unwrap();
+    assert_eq!(
+        proxy.seen(),
+        3,
+        "what was read before the stop is not fresh after it"
+    );
 }
 
 #[test]
