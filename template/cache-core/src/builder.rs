@@ -1,7 +1,6 @@
 //! How a cache is configured.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use crate::cache::{Cache, Changing, Inner, Weigher};
 use crate::clock::{Clock, SystemClock};
 use crate::stats::Counters;
 use crate::ttl::Rules;
-use crate::{ConfigError, Loader, TtlPolicy, store};
+use crate::{ConfigError, Key, Loader, TtlPolicy, Value, store};
 
 /// Configures a [`Cache`]. Only [`memory`](Self::memory) is required.
 ///
@@ -26,12 +25,7 @@ pub struct Builder<K, V, L> {
     memory: Option<(u64, Box<Weigher<K, V>>)>,
 }
 
-impl<K, V, L> Builder<K, V, L>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-    L: Loader<K, V>,
-{
+impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
     pub(crate) fn new(loader: L) -> Self {
         Builder {
             loader,

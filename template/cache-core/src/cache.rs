@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::flight::{self, Flight, Seat};
 use crate::stats::Counters;
 use crate::store::{Reader, Writer};
 use crate::ttl::{Freshness, Rules};
-use crate::{Builder, Deadline, Error, Loader, Stats};
+use crate::{Builder, Deadline, Error, Key, Loader, Stats, Value};
 
 /// An answer for one key: the value, its absence, or why neither is known.
 pub(crate) type Answer<V, E> = Result<Option<V>, Error<E>>;
@@ -66,12 +65,7 @@ impl<K, V, L: Loader<K, V>> fmt::Debug for Cache<K, V, L> {
     }
 }
 
-impl<K, V, L> Cache<K, V, L>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-    L: Loader<K, V>,
-{
+impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     /// Starts the configuration of a cache in front of `loader`.
     pub fn builder(loader: L) -> Builder<K, V, L> {
         Builder::new(loader)
@@ -195,12 +189,7 @@ where
     }
 }
 
-impl<K, V, L> Inner<K, V, L>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-    L: Loader<K, V>,
-{
+impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
     fn fresh(&self, key: &K) -> Option<Option<V>> {
         if self.rules.bypass() {
             return None;

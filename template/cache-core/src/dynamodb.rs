@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
 
-use crate::{Deadline, Found, Loaded, Loader};
+use crate::{Deadline, Found, Key, Loaded, Loader, Value};
 
 /// The most keys that one BatchGetItem takes.
 const BATCH: usize = 100;
@@ -273,11 +273,7 @@ impl<K, V: DeserializeOwned> TableLoader<K, V> {
     }
 }
 
-impl<K, V> Loader<K, V> for TableLoader<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: DeserializeOwned + Clone + Send + Sync + 'static,
-{
+impl<K: Key, V: Value + DeserializeOwned> Loader<K, V> for TableLoader<K, V> {
     type Error = ReadError;
 
     async fn load(

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::cache::{Answer, Changing, Inner};
 use crate::clock::Reading;
 use crate::store::{self, Entry};
-use crate::{Deadline, Error, Loaded, Loader};
+use crate::{Deadline, Error, Key, Loaded, Loader, Value};
 
 /// A load cut short before this time says nothing about the source: no back-off follows.
 const FAIR_CHANCE: Duration = Duration::from_millis(200);
@@ -36,17 +36,14 @@ pub(crate) struct Flight<K, V, E> {
     driver: Arc<AtomicWaker>,
 }
 
-impl<K, V, E> Flight<K, V, E> {
+impl<K: Hash + Eq, V, E> Flight<K, V, E> {
     /// Drives the load to its end, together with all who wait for it.
     pub async fn wait(&self) {
         self.load.clone().await;
     }
 
     /// The answer for `key`, if the flight has landed.
-    pub fn answer(&self, key: &K) -> Option<&Answer<V, E>>
-    where
-        K: Hash + Eq,
-    {
+    pub fn answer(&self, key: &K) -> Option<&Answer<V, E>> {
         self.load.peek()?.get(key)
     }
 
@@ -97,17 +94,12 @@ impl<K, V, E> Seat<K, V, E> {
 }
 
 /// Starts one load of `keys` and gives them their seats. Nothing is sent before it is polled.
-pub(crate) fn start<K, V, L>(
+pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
     cache: &Arc<Inner<K, V, L>>,
     changing: &mut Changing<K, V, L::Error>,
     keys: Vec<K>,
     deadline: &Deadline,
-) -> Flight<K, V, L::Error>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-    L: Loader<K, V>,
-{
+) -> Flight<K, V, L::Error> {
     let number = changing.next_flight;
     changing.next_flight += 1;
     let until = deadline.share();
@@ -163,12 +155,7 @@ enum Blame<E> {
     Nobody,
 }
 
-impl<K, V, L> Running<K, V, L>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-    L: Loader<K, V>,
-{
+impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
     async fn fly(self, until: Deadline, driver: Arc<AtomicWaker>) -> Answers<K, V, L::Error> {
         self.cache.counters.loads.add_one();
         // Before the read is sent: what the source answers may be as old as that.

@@ -130,6 +130,6 @@ pub use builder::Builder;
 pub use cache::Cache;
 pub use deadline::Deadline;
 pub use error::{ConfigError, Error};
-pub use loader::{Found, Loaded, Loader};
+pub use loader::{Found, Key, Loaded, Loader, Value};
 pub use stats::Stats;
 pub use ttl::TtlPolicy;

@@ -1,8 +1,19 @@
 //! Where values come from when the cache has none.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use crate::Deadline;
+
+/// What a key has to be. Every type that can be one is one.
+pub trait Key: Hash + Eq + Clone + Send + Sync + 'static {}
+
+impl<T: Hash + Eq + Clone + Send + Sync + 'static> Key for T {}
+
+/// What a value has to be. Every hit clones it: put large ones into an [`Arc`](std::sync::Arc).
+pub trait Value: Clone + Send + Sync + 'static {}
+
+impl<T: Clone + Send + Sync + 'static> Value for T {}
 
 /// Reads values from the source of truth.
 pub trait Loader<K, V>: Send + Sync + 'static {

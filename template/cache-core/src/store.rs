@@ -9,7 +9,6 @@
 //! on while any thread stands in a lookup, half as much as the bound when a core was busy. So moka
 //! holds [`Slot`]s, and an evicted slot is emptied at once.
 
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use moka::notification::RemovalCause;
@@ -19,6 +18,7 @@ use moka::sync::Cache as Moka;
 use crate::clock::Reading;
 use crate::stats::Counters;
 use crate::ttl::{Freshness, Lifetime};
+use crate::{Key, Value};
 
 /// The smallest bound that makes sense: a few hundred small entries.
 pub(crate) const LEAST_BYTES: u64 = 64 * 1024;
@@ -66,11 +66,10 @@ pub(crate) fn entry_bytes<K, V>(heap: usize) -> u64 {
 }
 
 /// Two handles on one new store that holds at most `bytes`.
-pub(crate) fn open<K, V>(bytes: u64, counters: Arc<Counters>) -> (Reader<K, V>, Writer<K, V>)
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
+pub(crate) fn open<K: Key, V: Value>(
+    bytes: u64,
+    counters: Arc<Counters>,
+) -> (Reader<K, V>, Writer<K, V>) {
     let largest = LARGEST_ENTRY.min(bytes / 8);
     let capacity = bytes - largest;
     let entries = Moka::builder()
@@ -97,11 +96,7 @@ where
 
 pub(crate) struct Reader<K, V>(Moka<K, Arc<Slot<V>>>);
 
-impl<K, V> Reader<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
+impl<K: Key, V: Value> Reader<K, V> {
     pub fn get(&self, key: &K) -> Option<Entry<V>> {
         self.0.get(key)?.entry().clone()
     }
@@ -117,11 +112,7 @@ pub(crate) struct Writer<K, V> {
     largest: u64,
 }
 
-impl<K, V> Writer<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
+impl<K: Key, V: Value> Writer<K, V> {
     /// Stores an entry of so many bytes and evicts what it displaces. One that is too large is not
     /// stored, and what was there before it is removed: it is older than what the source says now.
     pub fn put(&mut self, key: K, entry: Entry<V>, bytes: u64) {

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use cache_core::clock::{Clock, SystemClock};
 use cache_core::dynamodb::{ItemKey, ReadError, TableLoader};
-use cache_core::{Cache, Deadline, Stats};
+use cache_core::{Cache, Deadline, Key, Stats};
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
@@ -182,7 +181,7 @@ impl Caches<'_> {
         pk: fn(&K) -> String,
     ) -> Result<ItemCache<K, V>, cache_core::ConfigError>
     where
-        K: HeapSize + Hash + Eq + Clone + Send + Sync + 'static,
+        K: HeapSize + Key,
         V: HeapSize + Send + Sync + 'static,
         Arc<V>: DeserializeOwned,
     {

@@ -366,6 +366,28 @@ async fn with_the_database_stopped_warm_quotes_go_on_and_others_are_unavailable_
 }
 
 #[tokio::test]
+async fn an_expired_quote_stands_in_while_the_database_is_stopped_as_long_as_configured() {
+    let mut table = Table::seeded().await;
+    let variables = [
+        ("CACHE_STALE_IF_ERROR_SECONDS", "30"),
+        ("CACHE_JITTER_PERCENT", "0"),
+    ];
+    let environment = table.environment(&variables);
+    let warm = environment.answer(request("c-1", &["A-1"])).await.unwrap();
+    table.stop_database().await;
+    environment.clock.advance(Duration::from_secs(60 + 29));
+    assert_eq!(
+        environment.answer(request("c-1", &["A-1"])).await.unwrap(),
+        warm
+    );
+    environment.clock.advance(Duration::from_secs(2));
+    assert_eq!(
+        environment.error(request("c-1", &["A-1"])).await,
+        "Unavailable"
+    );
+}
+
+#[tokio::test]
 async fn without_time_left_what_is_cached_is_answered_and_the_rest_is_unavailable() {
     let table = Table::seeded().await;
     let environment = table.environment(&[]);

@@ -1,0 +1,119 @@
+//! The function's lines of metrics against the rules that CloudWatch publishes for its embedded
+//! metric format.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use cache_core::Stats;
+use cache_core::clock::{Clock, ManualClock};
+use handler::metrics::Metrics;
+use serde_json::{Value, json};
+
+/// The format's schema, and the limits that its specification states beside it.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+fn schema() -> Value {
+    let text = |longest: u32| json!({"type": "string", "minLength": 1, "maxLength": longest});
+    let units = [
+        "Seconds",
+        "Microseconds",
+        "Milliseconds",
+        "Bytes",
+        "Kilobytes",
+        "Percent",
+        "Count",
+        "None",
+    ];
+    let definition = json!({
+        "type": "object",
+        "required": ["Name"],
+        "additionalProperties": false,
+        "properties": {
+            "Name": text(1024),
+            "Unit": {"enum": units},
+            "StorageResolution": {"enum": [1, 60]},
+        },
+    });
+    let dimension_set = json!({"type": "array", "maxItems": 30, "items": text(250)});
+    let directive = json!({
+        "type": "object",
+        "required": ["Namespace", "Dimensions", "Metrics"],
+        "additionalProperties": false,
+        "properties": {
+            "Namespace": text(1024),
+            "Dimensions": {"type": "array", "minItems": 1, "items": dimension_set},
+            "Metrics": {"type": "array", "maxItems": 100, "items": definition},
+        },
+    });
+    let metadata = json!({
+        "type": "object",
+        "required": ["Timestamp", "CloudWatchMetrics"],
+        "properties": {
+            "Timestamp": {"type": "integer"},
+            "CloudWatchMetrics": {"type": "array", "items": directive},
+        },
+    });
+    json!({"type": "object", "required": ["_aws"], "properties": {"_aws": metadata}})
+}
+
+fn lines() -> Vec<Value> {
+    let metrics = Metrics::new("a/b".into(), "my-quotes".into(), Duration::from_secs(60));
+    let busy = Stats {
+        hits: u64::MAX / 2,
+        misses: 2,
+        bytes: 3,
+        ..Stats::default()
+    };
+    let lines = metrics.lines(
+        &[("customers", busy), ("products", busy)],
+        ManualClock::default().now(),
+    );
+    lines
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn every_line_is_valid_and_holds_what_it_announces() {
+    let schema = jsonschema::validator_for(&schema()).unwrap();
+    let lines = lines();
+    assert_eq!(lines.len(), 2);
+    for line in &lines {
+        assert!(schema.is_valid(line), "{line}");
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        // Members that a directive refers to are at the root: dimensions text, metrics numbers.
+        for dimension in directive["Dimensions"][0].as_array().unwrap() {
+            assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
+        }
+        let definitions = directive["Metrics"].as_array().unwrap();
+        assert_eq!(definitions.len(), 8);
+        for definition in definitions {
+            assert!(
+                line[definition["Name"].as_str().unwrap()].is_number(),
+                "{definition}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_line_that_breaks_a_rule_would_be_noticed() {
+    let schema = jsonschema::validator_for(&schema()).unwrap();
+    for (pointer, wrong) in [
+        ("/_aws/Timestamp", json!("now")),
+        ("/_aws/CloudWatchMetrics/0/Namespace", json!("")),
+        ("/_aws/CloudWatchMetrics/0/Dimensions", json!(["Cache"])),
+        (
+            "/_aws/CloudWatchMetrics/0/Metrics/0",
+            json!({"Name": "CacheHits", "Unit": "Hits"}),
+        ),
+        (
+            "/_aws/CloudWatchMetrics/0/Metrics/0",
+            json!({"Unit": "Count"}),
+        ),
+    ] {
+        let mut line = lines().remove(0);
+        *line.pointer_mut(pointer).unwrap() = wrong;
+        assert!(!schema.is_valid(&line), "{pointer}");
+    }
+}
