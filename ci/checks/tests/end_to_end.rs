@@ -3,13 +3,14 @@
 //! started again.
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use checks::database::Database;
 use checks::proxy::{Fault, Proxy};
+use checks::root;
 use lambda_simulator::process::{ManagedProcess, ProcessConfig, ProcessRole};
 use lambda_simulator::{InvocationBuilder, InvocationStatus, Simulator};
 use serde_json::{Value, json};
@@ -18,13 +19,6 @@ use tokio::sync::Notify;
 const TABLE: &str = "quotes";
 /// Patience of the test, not of the function.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .unwrap()
-}
 
 /// Everything that is built shares this repository's target folder, so nothing is built twice.
 fn cargo(folder: &Path, arguments: &[&str]) -> Command {
@@ -129,21 +123,11 @@ fn quote(customer_id: &str) -> Value {
 #[tokio::test]
 async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invokes_it() {
     let folder = tempfile::tempdir().unwrap();
-    let new = [
-        "run",
-        "--quiet",
-        "--locked",
-        "--package",
-        "cached-lambda",
-        "--",
-        "new",
+    let workspace = checks::render(
+        folder.path(),
         "my-quotes",
-    ];
-    let flags = [
-        "--arch", "x86_64", "--ttl", "5m", "--vcs", "none", "--yes", "--path",
-    ];
-    succeed(cargo(&root(), &new).args(flags).arg(folder.path()));
-    let workspace = folder.path().join("my-quotes");
+        &["--arch", "x86_64", "--ttl", "5m"],
+    );
 
     succeed(&mut cargo(&workspace, &["fmt", "--all", "--check"]));
     succeed(&mut cargo(&workspace, &["test", "--workspace", "--locked"]));

@@ -3,17 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use checks::root;
 use toml::{Table, Value};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .unwrap()
-}
 
 fn table(path: &str) -> Table {
     fs::read_to_string(root().join(path))
@@ -136,30 +130,18 @@ fn every_choice_renders_without_a_tag_left_and_without_a_word_of_this_repository
     for arch in ["arm64", "x86_64"] {
         for policy in ["fixed", "per-item", "immutable"] {
             let name = format!("made-{arch}-{policy}").replace('_', "-");
-            let flags = [
-                "--arch",
-                arch,
-                "--ttl-policy",
-                policy,
+            let values = [
                 "--memory",
                 "10240",
                 "--ttl",
                 "24h",
+                "--arch",
+                arch,
+                "--ttl-policy",
+                policy,
             ];
-            let mut new = Command::new(env!("CARGO"));
-            new.current_dir(root()).args([
-                "run",
-                "--quiet",
-                "--locked",
-                "--package",
-                "cached-lambda",
-                "--",
-            ]);
-            new.args(["new", &name, "--vcs", "none", "--path"])
-                .arg(folder.path())
-                .args(flags);
-            assert!(new.status().unwrap().success());
-            check_rendered(&folder.path().join(&name));
+            let workspace = checks::render(folder.path(), &name, &values);
+            check_rendered(&workspace);
         }
     }
 }
