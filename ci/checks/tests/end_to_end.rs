@@ -3,7 +3,7 @@
 //! started again.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,16 @@ const TABLE: &str = "quotes";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything that is built shares this repository's target folder, so nothing is built twice.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 fn cargo(folder: &Path, arguments: &[&str]) -> Command {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| root().join("target").into());
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .current_dir(folder)
         .args(arguments)
-        .env("CARGO_TARGET_DIR", target);
+        .env("CARGO_TARGET_DIR", target());
     // Set by cargo for this test; a rendered workspace is built without.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_")) {
         cargo.env_remove(name);
@@ -135,14 +137,7 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
         &workspace,
         &["build", "--release", "--locked", "--bin", "direct"],
     ));
-    let target = cargo(&workspace, &[]);
-    let target = target
-        .get_envs()
-        .find(|(name, _)| *name == "CARGO_TARGET_DIR")
-        .unwrap()
-        .1
-        .unwrap();
-    let binary = Path::new(target).join("release/direct");
+    let binary = target().join("release/direct");
 
     let database = Database::start();
     seed(&workspace, &database);

@@ -195,7 +195,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
             return None;
         }
         let entry = self.entries.get(key)?;
-        (entry.freshness(|| self.clock.now()) == Freshness::Fresh).then_some(entry.value)
+        (entry.lifetime.freshness(|| self.clock.now()) == Freshness::Fresh).then_some(entry.value)
     }
 
     /// How a key without a fresh entry is answered. Counts the miss.
@@ -232,7 +232,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         } else {
             self.entries.get(key)
         };
-        match entry.map(|entry| (entry.freshness(|| self.clock.now()), entry.value)) {
+        match entry.map(|entry| (entry.lifetime.freshness(|| self.clock.now()), entry.value)) {
             Some((Freshness::Fresh, value)) => Ok(value),
             Some((Freshness::Stale, value)) => {
                 self.counters.stale_served.add_one();

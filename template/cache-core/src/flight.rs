@@ -213,6 +213,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
         mut loaded: Loaded<K, V, L::Error>,
         sent: Reading,
     ) -> Outcomes<K, V, L::Error> {
+        let rules = &self.cache.rules;
+        let now = self.cache.clock.now();
         let outcome = |key: &K| {
             let key = key.clone();
             if let Some(error) = loaded.failed.remove(&key) {
@@ -222,8 +224,6 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
                     entry: None,
                 };
             }
-            let rules = &self.cache.rules;
-            let now = self.cache.clock.now();
             let found = loaded
                 .found
                 .remove(&key)

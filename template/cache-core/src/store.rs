@@ -15,9 +15,8 @@ use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache as Moka;
 
-use crate::clock::Reading;
 use crate::stats::Counters;
-use crate::ttl::{Freshness, Lifetime};
+use crate::ttl::Lifetime;
 use crate::{Key, Value};
 
 /// The smallest bound that makes sense: a few hundred small entries.
@@ -36,12 +35,6 @@ pub(crate) struct Entry<V> {
     /// `None`: the source has no such item.
     pub value: Option<V>,
     pub lifetime: Lifetime,
-}
-
-impl<V> Entry<V> {
-    pub fn freshness(&self, now: impl FnOnce() -> Reading) -> Freshness {
-        self.lifetime.state(now)
-    }
 }
 
 /// Where an entry is until it is evicted, removed or replaced.

@@ -101,7 +101,7 @@ pub(crate) enum Freshness {
 }
 
 impl Lifetime {
-    pub fn state(&self, now: impl FnOnce() -> Reading) -> Freshness {
+    pub fn freshness(&self, now: impl FnOnce() -> Reading) -> Freshness {
         let Lifetime::Until {
             sent,
             fresh_for,
