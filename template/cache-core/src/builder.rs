@@ -65,12 +65,13 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
         self
     }
 
-    /// The bound in bytes, at least 64 KiB, and what the key and the value of an entry have
-    /// allocated on the heap, in bytes; there is no value where an absence is cached. The cache
-    /// adds the entry itself.
+    /// The bound in bytes, at least [`LEAST_MEMORY`](crate::LEAST_MEMORY), and what the key and
+    /// the value of an entry have allocated on the heap, in bytes; there is no value where an
+    /// absence is cached. The cache adds the entry itself, and takes 240 KiB of the bound for its
+    /// own tables.
     ///
-    /// The largest entry is an eighth of the bound or 1 MiB, whichever is less; a larger value is
-    /// returned and not stored. The weigher is called once for each key that is loaded and stored.
+    /// The largest entry is an eighth of the rest or 1 MiB, whichever is less; a larger value is
+    /// returned and not stored. The weigher is called once for each key that is loaded.
     pub fn memory(
         mut self,
         bytes: u64,
@@ -92,7 +93,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
     /// When no memory bound is set, or a value is out of its range.
     pub fn build(self) -> Result<Cache<K, V, L>, ConfigError> {
         let (bytes, weigher) = self.memory.ok_or(ConfigError::NoMemoryBound)?;
-        if bytes < store::LEAST_BYTES {
+        if bytes < store::LEAST_MEMORY {
             return Err(ConfigError::MemoryTooSmall(bytes));
         }
         if self.rules.jitter_percent > 50 {
@@ -111,7 +112,6 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
                 entries: writer,
                 seats: HashMap::new(),
                 back_off: BackOff::new(),
-                next_flight: 0,
             }),
         };
         Ok(Cache(Arc::new(inner)))

@@ -1,5 +1,6 @@
 //! The cache itself: look up, join or start a flight, wait.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,7 +10,7 @@ use futures_util::future::join_all;
 
 use crate::backoff::BackOff;
 use crate::clock::Clock;
-use crate::flight::{self, Flight, Seat};
+use crate::flight::{self, Seat, Ticket};
 use crate::stats::Counters;
 use crate::store::{Reader, Writer};
 use crate::ttl::{Freshness, Rules};
@@ -42,13 +43,12 @@ pub(crate) struct Changing<K, V, E> {
     /// The flight that a key is on: who asks for the key joins it, and only it may store the key.
     pub seats: HashMap<K, Seat<K, V, E>>,
     pub back_off: BackOff<K, E>,
-    pub next_flight: u64,
 }
 
 /// How one key is answered.
 enum Way<K, V, E> {
     Now(Answer<V, E>),
-    Join(Flight<K, V, E>),
+    Join(Ticket<K, V, E>),
     Load,
 }
 
@@ -79,20 +79,19 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     /// # Cancellation
     /// Safe to drop: others that wait for the same load go on, and the last one to leave ends it.
     pub async fn get(&self, key: &K, deadline: Deadline) -> Answer<V, L::Error> {
-        if let Some(answer) = self.0.fresh(key) {
-            self.0.counters.hits.add_one();
+        if let Some(answer) = self.0.hit(key) {
             return Ok(answer);
         }
-        let flight = {
+        let ticket = {
             let mut changing = self.0.lock();
             match self.0.way(&mut changing, key, &deadline) {
                 Way::Now(answer) => return answer,
-                Way::Join(flight) => flight,
+                Way::Join(ticket) => ticket,
                 Way::Load => flight::start(&self.0, &mut changing, vec![key.clone()], &deadline),
             }
         };
-        deadline.limit(flight.wait()).await;
-        self.0.landed(key, &flight)
+        deadline.limit(ticket.wait()).await;
+        self.0.landed(key, &ticket)
     }
 
     /// The values of many keys, as [`get`](Self::get) gives each. What must be loaded is loaded
@@ -104,53 +103,46 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         deadline: Deadline,
     ) -> HashMap<K, Answer<V, L::Error>> {
         let mut answers = HashMap::new();
-        let mut missing = Vec::new();
-        let mut seen = HashSet::new();
+        let mut missing = HashSet::new();
         for key in keys {
-            if answers.contains_key(&key) || seen.contains(&key) {
-                continue;
-            }
-            if let Some(answer) = self.0.fresh(&key) {
-                self.0.counters.hits.add_one();
-                answers.insert(key, Ok(answer));
-            } else {
-                seen.insert(key.clone());
-                missing.push(key);
+            if let Entry::Vacant(place) = answers.entry(key) {
+                match self.0.hit(place.key()) {
+                    Some(answer) => drop(place.insert(Ok(answer))),
+                    None => drop(missing.insert(place.into_key())),
+                }
             }
         }
         if missing.is_empty() {
             return answers;
         }
-        // Declared before the lock is taken, so dropped after it: see `Flight`.
-        let mut boarded = Vec::new();
+        // Declared before the lock is taken, so dropped after it: see `Ticket`.
+        let mut waiting = Vec::new();
         {
             let mut changing = self.0.lock();
             let mut to_load = Vec::new();
             for key in missing {
                 match self.0.way(&mut changing, &key, &deadline) {
                     Way::Now(answer) => drop(answers.insert(key, answer)),
-                    Way::Join(flight) => boarded.push((key, flight)),
+                    Way::Join(ticket) => waiting.push((key, ticket)),
                     Way::Load => to_load.push(key),
                 }
             }
             if !to_load.is_empty() {
-                let flight = flight::start(&self.0, &mut changing, to_load.clone(), &deadline);
-                boarded.extend(to_load.into_iter().map(|key| (key, flight.clone())));
+                let ticket = flight::start(&self.0, &mut changing, to_load.clone(), &deadline);
+                waiting.extend(to_load.into_iter().map(|key| (key, ticket.clone())));
             }
         }
-        let mut flights: Vec<&Flight<K, V, L::Error>> = Vec::new();
-        for (_, flight) in &boarded {
-            if !flights.iter().any(|known| known.is(flight)) {
-                flights.push(flight);
-            }
-        }
+        let tickets = waiting
+            .iter()
+            .map(|(_, ticket)| (ticket.flight_id(), ticket));
+        let one_of_each = tickets.collect::<HashMap<_, _>>().into_values();
         deadline
-            .limit(join_all(flights.iter().map(|flight| flight.wait())))
+            .limit(join_all(one_of_each.map(Ticket::wait)))
             .await;
-        answers.extend(boarded.into_iter().map(|(key, flight)| {
-            let answer = self.0.landed(&key, &flight);
-            (key, answer)
-        }));
+        for (key, ticket) in waiting {
+            let answer = self.0.landed(&key, &ticket);
+            answers.insert(key, answer);
+        }
         answers
     }
 
@@ -190,12 +182,23 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
 }
 
 impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
-    fn fresh(&self, key: &K) -> Option<Option<V>> {
+    /// The entry of `key` if it may be served as fresh. Counts the hit.
+    fn hit(&self, key: &K) -> Option<Option<V>> {
+        match self.entry(key)? {
+            (Freshness::Fresh, value) => {
+                self.counters.hits.add_one();
+                Some(value)
+            }
+            _ => None,
+        }
+    }
+
+    fn entry(&self, key: &K) -> Option<(Freshness, Option<V>)> {
         if self.rules.bypass() {
             return None;
         }
         let entry = self.entries.get(key)?;
-        (entry.lifetime.freshness(|| self.clock.now()) == Freshness::Fresh).then_some(entry.value)
+        Some((entry.lifetime.freshness(|| self.clock.now()), entry.value))
     }
 
     /// How a key without a fresh entry is answered. Counts the miss.
@@ -206,8 +209,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         deadline: &Deadline,
     ) -> Way<K, V, L::Error> {
         // A flight may have landed since the lookup, which took no lock.
-        if let Some(answer) = self.fresh(key) {
-            self.counters.hits.add_one();
+        if let Some(answer) = self.hit(key) {
             return Way::Now(Ok(answer));
         }
         self.counters.misses.add_one();
@@ -227,12 +229,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
 
     /// The answer to a failure: the expired value if it may still serve, else the error.
     fn or_stale(&self, key: &K, error: Error<L::Error>) -> Answer<V, L::Error> {
-        let entry = if self.rules.bypass() {
-            None
-        } else {
-            self.entries.get(key)
-        };
-        match entry.map(|entry| (entry.lifetime.freshness(|| self.clock.now()), entry.value)) {
+        match self.entry(key) {
             Some((Freshness::Fresh, value)) => Ok(value),
             Some((Freshness::Stale, value)) => {
                 self.counters.stale_served.add_one();
@@ -242,13 +239,10 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         }
     }
 
-    /// The flight's answer for `key`; a flight still in the air has missed the deadline.
-    fn landed(&self, key: &K, flight: &Flight<K, V, L::Error>) -> Answer<V, L::Error> {
-        match flight.answer(key) {
-            Some(Ok(value)) => Ok(value.clone()),
-            Some(Err(error)) => self.or_stale(key, error.clone()),
-            None => self.or_stale(key, Error::DeadlineExceeded),
-        }
+    fn landed(&self, key: &K, ticket: &Ticket<K, V, L::Error>) -> Answer<V, L::Error> {
+        ticket
+            .answer(key)
+            .or_else(|error| self.or_stale(key, error))
     }
 }
 

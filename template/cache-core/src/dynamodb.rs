@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
@@ -41,47 +42,34 @@ pub fn with_limits(config: aws_sdk_dynamodb::config::Builder) -> aws_sdk_dynamod
     config.timeout_config(timeouts).retry_config(retries)
 }
 
-/// The primary key of an item: strings, as in most single-table designs.
+/// The primary key of an item, by attribute: strings, as in most single-table designs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ItemKey {
-    partition: (&'static str, String),
-    sort: Option<(&'static str, String)>,
-}
+pub struct ItemKey(Vec<(&'static str, String)>);
 
 impl ItemKey {
     /// A key of a partition key alone: the attribute's name and its value.
     pub fn partition(name: &'static str, value: impl Into<String>) -> Self {
-        ItemKey {
-            partition: (name, value.into()),
-            sort: None,
-        }
+        ItemKey(vec![(name, value.into())])
     }
 
     /// Adds a sort key.
     #[must_use]
     pub fn sort(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.sort = Some((name, value.into()));
+        self.0.push((name, value.into()));
         self
     }
 
     fn attributes(&self) -> Item {
-        let parts = std::iter::once(&self.partition).chain(&self.sort);
-        parts
-            .map(|(name, value)| (name.to_string(), AttributeValue::S(value.clone())))
-            .collect()
+        let attribute =
+            |(name, value): &(&str, String)| (name.to_string(), AttributeValue::S(value.clone()));
+        self.0.iter().map(attribute).collect()
     }
 
     /// The key in `item`, which has the attributes of this one.
     fn same_in(&self, item: &Item) -> Option<ItemKey> {
-        let part = |name: &'static str| Some((name, item.get(name)?.as_s().ok()?.clone()));
-        let sort = match self.sort {
-            Some((name, _)) => Some(part(name)?),
-            None => None,
-        };
-        Some(ItemKey {
-            partition: part(self.partition.0)?,
-            sort,
-        })
+        let names = self.0.iter().map(|(name, _)| *name);
+        let parts = names.map(|name| Some((name, item.get(name)?.as_s().ok()?.clone())));
+        parts.collect::<Option<_>>().map(ItemKey)
     }
 }
 
@@ -181,21 +169,16 @@ impl<K, V: DeserializeOwned> TableLoader<K, V> {
         self
     }
 
-    async fn get(&self, key: ItemKey, until: &Deadline) -> Vec<Read<V>> {
-        let request = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .consistent_read(self.consistent);
-        let read = match until
-            .limit(request.set_key(Some(key.attributes())).send())
-            .await
-        {
+    async fn get(&self, key: &ItemKey, until: &Deadline) -> Vec<Read<V>> {
+        let request = self.client.get_item().table_name(&self.table);
+        let request = request.set_key(Some(key.attributes()));
+        let request = request.consistent_read(self.consistent);
+        let read = match until.limit(request.send()).await {
             Some(Ok(output)) => output.item.map(|item| self.decode(item)),
             Some(Err(error)) => Some(Err(error.into())),
             None => Some(Err(ReadError::Deadline)),
         };
-        read.map(|read| (key, read)).into_iter().collect()
+        read.map(|read| (key.clone(), read)).into_iter().collect()
     }
 
     async fn get_batch(&self, keys: &[ItemKey], until: &Deadline) -> Vec<Read<V>> {
@@ -210,9 +193,8 @@ impl<K, V: DeserializeOwned> TableLoader<K, V> {
             };
             let items = output
                 .responses
-                .into_iter()
-                .flat_map(|mut tables| tables.remove(&self.table));
-            for item in items.flatten() {
+                .and_then(|mut tables| tables.remove(&self.table));
+            for item in items.into_iter().flatten() {
                 if let Some(key) = keys[0].same_in(&item) {
                     reads.push((key, self.decode(item)));
                 }
@@ -224,16 +206,12 @@ impl<K, V: DeserializeOwned> TableLoader<K, V> {
             if left.is_empty() {
                 return reads;
             }
-            fruitless = if left.len() < pending.len() {
-                0
-            } else {
-                fruitless + 1
-            };
+            let got_some = left.len() < pending.len();
+            fruitless = if got_some { 0 } else { fruitless + 1 };
             pending = left.iter().filter_map(|key| keys[0].same_in(key)).collect();
             let pause = Duration::from_millis(fastrand::u64(0..=25 << fruitless));
-            if fruitless == FRUITLESS_ROUNDS
-                || until.limit(tokio::time::sleep(pause)).await.is_none()
-            {
+            let pause = until.limit(tokio::time::sleep(pause));
+            if fruitless == FRUITLESS_ROUNDS || pause.await.is_none() {
                 break ReadError::Unprocessed;
             }
         };
@@ -241,21 +219,13 @@ impl<K, V: DeserializeOwned> TableLoader<K, V> {
         reads
     }
 
-    async fn send_batch(
-        &self,
-        keys: &[ItemKey],
-    ) -> Result<aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput, ReadError> {
+    async fn send_batch(&self, keys: &[ItemKey]) -> Result<BatchGetItemOutput, ReadError> {
         let keys = keys.iter().map(ItemKey::attributes).collect();
-        let keys = KeysAndAttributes::builder()
-            .set_keys(Some(keys))
-            .consistent_read(self.consistent);
-        let keys = keys.build().map_err(aws_sdk_dynamodb::Error::from)?;
-        Ok(self
-            .client
-            .batch_get_item()
-            .request_items(&self.table, keys)
-            .send()
-            .await?)
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys));
+        let keys = keys.consistent_read(self.consistent).build();
+        let keys = keys.map_err(aws_sdk_dynamodb::Error::from)?;
+        let request = self.client.batch_get_item();
+        Ok(request.request_items(&self.table, keys).send().await?)
     }
 
     fn decode(&self, item: Item) -> Result<Found<V>, ReadError> {
@@ -281,23 +251,17 @@ impl<K: Key, V: Value + DeserializeOwned> Loader<K, V> for TableLoader<K, V> {
         keys: Vec<K>,
         until: Deadline,
     ) -> Result<Loaded<K, V, ReadError>, ReadError> {
-        // DynamoDB refuses a batch that names an item twice.
+        // By item: DynamoDB refuses a batch that names one twice.
         let mut wanted: HashMap<ItemKey, Vec<K>> = HashMap::new();
-        let mut items = Vec::new();
         for key in keys {
-            let item_key = (self.item_key)(&key);
-            let askers = wanted.entry(item_key.clone()).or_default();
-            if askers.is_empty() {
-                items.push(item_key);
-            }
-            askers.push(key);
+            wanted.entry((self.item_key)(&key)).or_default().push(key);
         }
+        let items: Vec<ItemKey> = wanted.keys().cloned().collect();
         let reads = match items.as_slice() {
-            [item] => self.get(item.clone(), &until).await,
+            [item] => self.get(item, &until).await,
             _ => {
-                let batches = items
-                    .chunks(BATCH)
-                    .map(|batch| self.get_batch(batch, &until));
+                let batches = items.chunks(BATCH);
+                let batches = batches.map(|batch| self.get_batch(batch, &until));
                 join_all(batches).await.into_iter().flatten().collect()
             }
         };
@@ -311,17 +275,11 @@ impl<K: Key, V: Value + DeserializeOwned> Loader<K, V> for TableLoader<K, V> {
             return Err(error.clone());
         }
         let mut loaded = Loaded::default();
-        for (item_key, read) in reads {
-            for key in wanted.remove(&item_key).into_iter().flatten() {
-                match &read {
-                    Ok(Found { value, expires_at }) => {
-                        let found = Found {
-                            value: value.clone(),
-                            expires_at: *expires_at,
-                        };
-                        loaded.found.insert(key, found);
-                    }
-                    Err(error) => drop(loaded.failed.insert(key, error.clone())),
+        for (item, read) in reads {
+            for key in wanted.remove(&item).into_iter().flatten() {
+                match read.clone() {
+                    Ok(found) => drop(loaded.found.insert(key, found)),
+                    Err(error) => drop(loaded.failed.insert(key, error)),
                 }
             }
         }

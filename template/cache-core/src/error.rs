@@ -33,7 +33,7 @@ pub enum ConfigError {
     #[error("no memory bound is set: call `memory(bytes, weigher)`")]
     NoMemoryBound,
     /// Too small to hold anything.
-    #[error("the memory bound is {0} bytes; at least {min} are needed", min = crate::store::LEAST_BYTES)]
+    #[error("the memory bound is {0} bytes; at least {min} are needed", min = crate::LEAST_MEMORY)]
     MemoryTooSmall(u64),
     /// More would take the sense out of the TTL.
     #[error("the jitter is {0} %; 0 to 50 are allowed")]

@@ -8,9 +8,11 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::hash::Hash;
+use std::mem::take;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -20,75 +22,92 @@ use tokio::time::Instant;
 
 use crate::cache::{Answer, Changing, Inner};
 use crate::clock::Reading;
-use crate::store::{self, Entry};
+use crate::store::Entry;
 use crate::{Deadline, Error, Key, Loaded, Loader, Value};
 
 /// A load cut short before this time says nothing about the source: no back-off follows.
 const FAIR_CHANCE: Duration = Duration::from_millis(200);
 
-type Answers<K, V, E> = Arc<HashMap<K, Answer<V, E>>>;
-type Load<K, V, E> = BoxFuture<'static, Answers<K, V, E>>;
+/// What a load brought: an answer for each key that exists or failed, or why it failed as a whole.
+type Landed<K, V, E> = Arc<Result<HashMap<K, Answer<V, E>>, Error<E>>>;
+type Load<K, V, E> = BoxFuture<'static, Landed<K, V, E>>;
 
-/// A waiter's handle. Never dropped under the cache's lock: if it is the last one, dropping it
-/// drops the load, which takes that lock.
-pub(crate) struct Flight<K, V, E> {
-    load: Shared<Load<K, V, E>>,
-    driver: Arc<AtomicWaker>,
+/// What the load and those who wait for it know of each other.
+struct Flight {
+    /// The latest of the waiters' deadlines.
+    until: Deadline,
+    /// The task of the waiter that polled the load last.
+    driver: AtomicWaker,
+    /// Somebody's time was up before the load came to its end.
+    in_vain: AtomicBool,
 }
 
-impl<K: Hash + Eq, V, E> Flight<K, V, E> {
+/// A waiter's share in a flight. Never dropped under the cache's lock: if it is the last one,
+/// dropping it drops the load, which takes that lock.
+pub(crate) struct Ticket<K, V, E> {
+    load: Shared<Load<K, V, E>>,
+    flight: Arc<Flight>,
+}
+
+impl<K: Hash + Eq, V: Clone, E> Ticket<K, V, E> {
     /// Drives the load to its end, together with all who wait for it.
     pub async fn wait(&self) {
         self.load.clone().await;
     }
 
-    /// The answer for `key`, if the flight has landed.
-    pub fn answer(&self, key: &K) -> Option<&Answer<V, E>> {
-        self.load.peek()?.get(key)
+    /// The answer for `key`. A flight still in the air has missed the caller's deadline.
+    pub fn answer(&self, key: &K) -> Answer<V, E> {
+        match self.load.peek().map(AsRef::as_ref) {
+            Some(Ok(answers)) => answers.get(key).cloned().unwrap_or(Ok(None)),
+            Some(Err(error)) => Err(error.clone()),
+            None => {
+                self.flight.in_vain.store(true, Relaxed);
+                Err(Error::DeadlineExceeded)
+            }
+        }
     }
 
-    pub fn is(&self, other: &Self) -> bool {
-        self.load.ptr_eq(&other.load)
+    /// The same for all tickets of one flight.
+    pub fn flight_id(&self) -> usize {
+        Arc::as_ptr(&self.flight).addr()
     }
 }
 
-impl<K, V, E> Clone for Flight<K, V, E> {
+impl<K, V, E> Clone for Ticket<K, V, E> {
     fn clone(&self) -> Self {
-        Flight {
+        Ticket {
             load: self.load.clone(),
-            driver: Arc::clone(&self.driver),
+            flight: Arc::clone(&self.flight),
         }
     }
 }
 
-impl<K, V, E> Drop for Flight<K, V, E> {
+impl<K, V, E> Drop for Ticket<K, V, E> {
     /// A waiter that leaves may have been the one that drove the load, and may have swallowed its
     /// wake-up: one of the others has to go on. `Shared` alone forgets them
     /// (<https://github.com/rust-lang/futures-rs/issues/2706>).
     fn drop(&mut self) {
-        self.driver.wake();
+        self.flight.driver.wake();
     }
 }
 
 /// A key's place on the flight that loads it.
 pub(crate) struct Seat<K, V, E> {
-    flight_number: u64,
-    until: Deadline,
     load: WeakShared<Load<K, V, E>>,
-    driver: Arc<AtomicWaker>,
+    flight: Arc<Flight>,
 }
 
 impl<K, V, E> Seat<K, V, E> {
-    /// The flight, for a caller who waits until `deadline`; `None` if it was cancelled, or its own
-    /// time is up, which must not fail a caller who has more.
-    pub fn join(&self, deadline: &Deadline) -> Option<Flight<K, V, E>> {
-        // In this order: no handle that would have to be dropped here, under the lock.
-        if !self.until.extend(deadline) {
+    /// A ticket for a caller who waits until `deadline`; `None` if the flight was cancelled, or
+    /// its own time is up, which must not fail a caller who has more.
+    pub fn join(&self, deadline: &Deadline) -> Option<Ticket<K, V, E>> {
+        // In this order: no ticket that would have to be dropped here, under the lock.
+        if !self.flight.until.extend(deadline) {
             return None;
         }
-        Some(Flight {
+        Some(Ticket {
             load: self.load.upgrade()?,
-            driver: Arc::clone(&self.driver),
+            flight: Arc::clone(&self.flight),
         })
     }
 }
@@ -99,218 +118,164 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
     changing: &mut Changing<K, V, L::Error>,
     keys: Vec<K>,
     deadline: &Deadline,
-) -> Flight<K, V, L::Error> {
-    let number = changing.next_flight;
-    changing.next_flight += 1;
-    let until = deadline.share();
-    let driver = Arc::new(AtomicWaker::new());
+) -> Ticket<K, V, L::Error> {
+    cache.counters.loads.add_one();
+    let flight = Arc::new(Flight {
+        until: deadline.share(),
+        driver: AtomicWaker::new(),
+        in_vain: AtomicBool::new(false),
+    });
     let running = Running {
         cache: Arc::clone(cache),
-        number,
+        flight: Arc::clone(&flight),
         keys: keys.clone(),
+        sent: cache.clock.now(),
+        started: Instant::now(),
     };
-    let load = running
-        .fly(until.clone(), Arc::clone(&driver))
-        .boxed()
-        .shared();
+    let load = running.fly().boxed().shared();
     // There is none only for a future that was polled to its end.
     if let Some(weak) = load.downgrade() {
-        for key in keys {
-            let (until, driver) = (until.clone(), Arc::clone(&driver));
-            let seat = Seat {
-                flight_number: number,
-                until,
-                load: weak.clone(),
-                driver,
-            };
-            changing.seats.insert(key, seat);
-        }
+        changing.seats.extend(keys.into_iter().map(|key| {
+            let (load, flight) = (weak.clone(), Arc::clone(&flight));
+            (key, Seat { load, flight })
+        }));
     }
-    Flight { load, driver }
+    Ticket { load, flight }
 }
 
-/// A load under way. Dropped before it landed, it frees its seats.
+/// What a load means for one key.
+type Outcome<K, V, E> = (K, Result<Entry<V>, Error<E>>);
+
+/// A load under way.
 struct Running<K: Hash + Eq, V, L: Loader<K, V>> {
     cache: Arc<Inner<K, V, L>>,
-    number: u64,
+    flight: Arc<Flight>,
+    /// Empty once the flight has landed.
     keys: Vec<K>,
-}
-
-/// What a load means for one key. The entry is there unless it failed or nothing is stored.
-struct Outcome<K, V, E> {
-    key: K,
-    answer: Answer<V, E>,
-    /// With what it costs in bytes.
-    entry: Option<(Entry<V>, u64)>,
-}
-
-type Outcomes<K, V, E> = Vec<Outcome<K, V, E>>;
-
-/// What is left alone for a while after a load.
-enum Blame<E> {
-    /// The keys that failed.
-    Keys,
-    /// Every key: the load failed as a whole.
-    Loader(Error<E>),
-    Nobody,
+    /// Before the read is sent: what the source answers may be as old as that.
+    sent: Reading,
+    started: Instant,
 }
 
 impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
-    async fn fly(self, until: Deadline, driver: Arc<AtomicWaker>) -> Answers<K, V, L::Error> {
-        self.cache.counters.loads.add_one();
-        // Before the read is sent: what the source answers may be as old as that.
-        let sent = self.cache.clock.now();
-        let start = Instant::now();
-        let load = async {
-            let loaded = self
-                .cache
-                .loader
-                .load(self.keys.clone(), until.clone())
-                .await?;
-            Ok(self.outcomes(loaded, sent))
-        };
+    async fn fly(mut self) -> Landed<K, V, L::Error> {
         let end = {
+            let until = &self.flight.until;
+            let load = async {
+                let loading = self.cache.loader.load(self.keys.clone(), until.clone());
+                Ok(self.outcomes(loading.await?))
+            };
             let mut load = pin!(until.limit(AssertUnwindSafe(load).catch_unwind()));
             poll_fn(|context| {
-                driver.register(context.waker());
+                self.flight.driver.register(context.waker());
                 load.as_mut().poll(context)
             })
             .await
         };
-        let cut_short = until.remaining() == Some(Duration::ZERO) && start.elapsed() < FAIR_CHANCE;
-        let (outcomes, blame) = match end {
-            Some(Ok(Ok(outcomes))) => (outcomes, Blame::Keys),
-            Some(Ok(Err(error))) => {
-                let error = Error::Load(Arc::new(error));
-                (self.all_failed(&error), Blame::Loader(error))
-            }
-            None => (
-                self.all_failed(&Error::DeadlineExceeded),
-                Blame::Loader(Error::DeadlineExceeded),
-            ),
-            // A bug is no outage: the next call loads.
-            Some(Err(_panic)) => (self.all_failed(&Error::LoaderPanicked), Blame::Nobody),
+        let error = match end {
+            Some(Ok(Ok(outcomes))) => return Arc::new(Ok(self.land(outcomes))),
+            Some(Ok(Err(error))) => Error::Load(Arc::new(error)),
+            Some(Err(_panic)) => Error::LoaderPanicked,
+            None => Error::DeadlineExceeded,
         };
-        self.land(
-            outcomes,
-            if cut_short { Blame::Nobody } else { blame },
-            sent,
-        )
+        self.fail(Some(&error));
+        Arc::new(Err(error))
     }
 
-    fn all_failed(&self, error: &Error<L::Error>) -> Outcomes<K, V, L::Error> {
-        let failed = |key: &K| Outcome {
-            key: key.clone(),
-            answer: Err(error.clone()),
-            entry: None,
-        };
-        self.keys.iter().map(failed).collect()
-    }
-
-    /// What each key gets. Runs outside the lock: the weigher is the user's.
-    fn outcomes(
-        &self,
-        mut loaded: Loaded<K, V, L::Error>,
-        sent: Reading,
-    ) -> Outcomes<K, V, L::Error> {
-        let rules = &self.cache.rules;
-        let now = self.cache.clock.now();
+    /// What is known of each key now. Runs outside the lock: the weigher is the user's.
+    fn outcomes(&self, mut loaded: Loaded<K, V, L::Error>) -> Vec<Outcome<K, V, L::Error>> {
+        let cache = &self.cache;
+        let now = cache.clock.now();
         let outcome = |key: &K| {
-            let key = key.clone();
-            if let Some(error) = loaded.failed.remove(&key) {
-                return Outcome {
-                    key,
-                    answer: Err(Error::Load(Arc::new(error))),
-                    entry: None,
-                };
+            if let Some(error) = loaded.failed.remove(key) {
+                return (key.clone(), Err(Error::Load(Arc::new(error))));
             }
-            let found = loaded
-                .found
-                .remove(&key)
-                .filter(|found| !rules.is_past(found.expires_at, now));
-            let entry = (!rules.bypass()).then(|| {
-                let value = found.as_ref().map(|found| found.value.clone());
-                let heap = (self.cache.weigher)(&key, value.as_ref());
-                let shorten = fastrand::f64();
-                let lifetime = match &found {
-                    Some(found) => rules.found(sent, found.expires_at, shorten),
-                    None => rules.absent(sent, shorten),
-                };
-                (Entry { value, lifetime }, store::entry_bytes::<K, V>(heap))
-            });
-            Outcome {
-                key,
-                answer: Ok(found.map(|found| found.value)),
-                entry,
-            }
+            let found = loaded.found.remove(key);
+            let (value, lifetime) = cache.rules.judge(found, self.sent, now, fastrand::f64());
+            let heap = (cache.weigher)(key, value.as_ref());
+            (key.clone(), Ok(Entry::new::<K>(value, lifetime, heap)))
         };
         self.keys.iter().map(outcome).collect()
     }
 
     /// Gives up the seats, and stores what was not invalidated meanwhile.
-    fn land(
-        mut self,
-        outcomes: Outcomes<K, V, L::Error>,
-        blame: Blame<L::Error>,
-        sent: Reading,
-    ) -> Answers<K, V, L::Error> {
-        if outcomes.iter().any(|outcome| outcome.answer.is_err()) {
+    fn land(&mut self, outcomes: Vec<Outcome<K, V, L::Error>>) -> HashMap<K, Answer<V, L::Error>> {
+        let answer = |(key, outcome): &Outcome<K, V, L::Error>| match outcome {
+            Ok(entry) => (key.clone(), Ok(entry.value.clone())),
+            Err(error) => (key.clone(), Err(error.clone())),
+        };
+        let answers: HashMap<_, _> = outcomes.iter().map(answer).collect();
+        if answers.values().any(Result::is_err) {
             self.cache.counters.load_errors.add_one();
         }
+        let cut_short = self.was_cut_short();
         let now = self.cache.clock.now();
-        let mut answers = HashMap::with_capacity(outcomes.len());
-        let mut still_wanted = false;
+        self.keys.clear();
         let mut changing = self.cache.lock();
         changing.back_off.sweep(now);
-        for Outcome { key, answer, entry } in outcomes {
-            if changing.free_seat(&key, self.number) {
-                still_wanted = true;
-                match &answer {
-                    Ok(_) => changing.back_off.succeeded(&key),
-                    Err(error) if matches!(blame, Blame::Keys) => {
-                        changing
-                            .back_off
-                            .key_failed(key.clone(), error.clone(), sent, now);
-                    }
-                    Err(_) => {}
-                }
-                if let Some((entry, bytes)) = entry {
-                    changing.entries.put(key.clone(), entry, bytes);
-                }
+        for (key, outcome) in outcomes {
+            if !changing.free_seat(&key, &self.flight) {
+                continue;
             }
-            answers.insert(key, answer);
+            match outcome {
+                Ok(entry) => {
+                    changing.back_off.succeeded(&key);
+                    if !self.cache.rules.bypass() {
+                        changing.entries.put(key, entry);
+                    }
+                }
+                Err(_) if cut_short => {}
+                Err(error) => changing.back_off.key_failed(key, error, self.sent, now),
+            }
         }
-        // A load whose every key was invalidated says nothing to those who ask from then on.
-        if let Blame::Loader(error) = blame
-            && still_wanted
-        {
-            changing.back_off.loader_failed(error, sent, now);
+        answers
+    }
+}
+
+impl<K: Hash + Eq, V, L: Loader<K, V>> Running<K, V, L> {
+    /// Gives up the seats of a load that brought nothing, because of `error` or because nobody
+    /// waited for its end.
+    fn fail(&mut self, error: Option<&Error<L::Error>>) {
+        // A bug is no outage: the next call loads.
+        let is_outage = !matches!(error, Some(Error::LoaderPanicked)) && !self.was_cut_short();
+        let now = self.cache.clock.now();
+        let mut changing = self.cache.lock();
+        let mut still_wanted = false;
+        for key in take(&mut self.keys) {
+            still_wanted |= changing.free_seat(&key, &self.flight);
         }
-        drop(changing);
-        self.keys.clear();
-        Arc::new(answers)
+        if let Some(error) = error {
+            self.cache.counters.load_errors.add_one();
+            // A load whose every key was invalidated says nothing to those who ask from then on.
+            if still_wanted && is_outage {
+                changing
+                    .back_off
+                    .loader_failed(error.clone(), self.sent, now);
+            }
+        }
+    }
+
+    fn was_cut_short(&self) -> bool {
+        let time_was_up = self.flight.in_vain.load(Relaxed)
+            || self.flight.until.remaining() == Some(Duration::ZERO);
+        time_was_up && self.started.elapsed() < FAIR_CHANCE
     }
 }
 
 impl<K: Hash + Eq, V, L: Loader<K, V>> Drop for Running<K, V, L> {
+    /// Still in the air: its last waiter has left.
     fn drop(&mut self) {
-        if self.keys.is_empty() {
-            return;
-        }
-        let mut changing = self.cache.lock();
-        for key in &self.keys {
-            changing.free_seat(key, self.number);
+        if !self.keys.is_empty() {
+            let waited = self.flight.in_vain.load(Relaxed);
+            self.fail(waited.then_some(&Error::DeadlineExceeded));
         }
     }
 }
 
 impl<K: Hash + Eq, V, E> Changing<K, V, E> {
     /// Frees the seat of `key` on this flight; false if the key was invalidated meanwhile.
-    fn free_seat(&mut self, key: &K, flight_number: u64) -> bool {
-        let ours = self
-            .seats
-            .get(key)
-            .is_some_and(|seat| seat.flight_number == flight_number);
+    fn free_seat(&mut self, key: &K, flight: &Arc<Flight>) -> bool {
+        let ours = (self.seats.get(key)).is_some_and(|seat| Arc::ptr_eq(&seat.flight, flight));
         if ours {
             self.seats.remove(key);
         }

@@ -132,4 +132,5 @@ pub use deadline::Deadline;
 pub use error::{ConfigError, Error};
 pub use loader::{Found, Key, Loaded, Loader, Value};
 pub use stats::Stats;
+pub use store::LEAST_MEMORY;
 pub use ttl::TtlPolicy;

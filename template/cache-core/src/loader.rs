@@ -20,7 +20,7 @@ pub trait Loader<K, V>: Send + Sync + 'static {
     /// Why a read failed. Shared among all who waited for it.
     type Error: Send + Sync + 'static;
 
-    /// Reads `keys`: at least one, without duplicates, in the order in which they were asked for.
+    /// Reads `keys`: at least one, without duplicates, in any order.
     ///
     /// An `Err` fails every key. Whoever loads in pieces reports what failed in
     /// [`Loaded::failed`] and keeps the rest.
@@ -57,6 +57,7 @@ impl<K, V, E> Default for Loaded<K, V, E> {
 }
 
 /// A value that exists.
+#[derive(Clone)]
 pub struct Found<V> {
     /// The value, decoded.
     pub value: V,

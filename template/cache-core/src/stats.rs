@@ -19,7 +19,8 @@ pub struct Stats {
     pub load_errors: u64,
     /// Entries that had to make room.
     pub evictions: u64,
-    /// Bytes accounted for now.
+    /// Bytes that the entries take now. The cache's own tables come on top: see
+    /// [`Builder::memory`](crate::Builder::memory).
     pub bytes: u64,
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::Found;
 use crate::clock::Reading;
 
 /// How long a value that exists is served.
@@ -32,37 +33,33 @@ impl Rules {
         matches!(self.policy, TtlPolicy::Fixed(ttl) | TtlPolicy::PerItem(ttl) if ttl.is_zero())
     }
 
-    /// Whether an item's own end has come.
-    pub fn is_past(&self, expires_at: Option<u64>, now: Reading) -> bool {
-        matches!(self.policy, TtlPolicy::PerItem(_)) && has_ended(expires_at, now)
-    }
-
-    /// The lifetime of a value whose read was sent at `sent`. `shorten` is a random number in
-    /// 0..=1: the part of the jitter that this entry loses.
-    pub fn found(&self, sent: Reading, expires_at: Option<u64>, shorten: f64) -> Lifetime {
-        let (ttl, expires_at) = match self.policy {
-            TtlPolicy::Immutable => return Lifetime::Forever,
-            TtlPolicy::Fixed(ttl) => (ttl, None),
-            TtlPolicy::PerItem(ttl) => (ttl, expires_at),
-        };
-        let fresh_for = self.jittered(ttl, shorten);
-        Lifetime::Until {
+    /// What is believed of a key, and for how long, from what a read that was sent at `sent`
+    /// found. `shorten` is a random number in 0..=1: the part of the jitter that is lost.
+    pub fn judge<V>(
+        &self,
+        found: Option<Found<V>>,
+        sent: Reading,
+        now: Reading,
+        shorten: f64,
+    ) -> (Option<V>, Lifetime) {
+        let per_item = matches!(self.policy, TtlPolicy::PerItem(_));
+        let found = found.filter(|found| !(per_item && has_ended(found.expires_at, now)));
+        let lifetime = |ttl, stale_for, expires_at| Lifetime::Until {
             sent,
-            fresh_for,
-            stale_for: self.stale_if_error,
+            fresh_for: self.jittered(ttl, shorten),
+            stale_for,
             expires_at,
-        }
-    }
-
-    /// The lifetime of an absence. It is never served stale.
-    pub fn absent(&self, sent: Reading, shorten: f64) -> Lifetime {
-        let fresh_for = self.jittered(self.absent_ttl, shorten);
-        Lifetime::Until {
-            sent,
-            fresh_for,
-            stale_for: Duration::ZERO,
-            expires_at: None,
-        }
+        };
+        let Some(Found { value, expires_at }) = found else {
+            // An absence is never served stale.
+            return (None, lifetime(self.absent_ttl, Duration::ZERO, None));
+        };
+        let lifetime = match self.policy {
+            TtlPolicy::Immutable => Lifetime::Forever,
+            TtlPolicy::Fixed(ttl) => lifetime(ttl, self.stale_if_error, None),
+            TtlPolicy::PerItem(ttl) => lifetime(ttl, self.stale_if_error, expires_at),
+        };
+        (Some(value), lifetime)
     }
 
     /// Entries loaded together would expire together, and all environments would load again at

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::Client;
 use cache_core::clock::{Clock, SystemClock};
 use cache_core::dynamodb::{ItemKey, ReadError, TableLoader};
-use cache_core::{Cache, Deadline, Key, Stats};
+use cache_core::{Cache, Deadline, Key, LEAST_MEMORY, Stats};
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
@@ -26,7 +26,8 @@ const WITHOUT_DEADLINE: Duration = Duration::from_secs(2);
 /// The longest time that Lambda gives an invocation.
 const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
 
-/// How the caches' memory is divided. Products are many; of pricing there is one item.
+/// How the caches' memory is divided, beyond what each needs at least. Products are many; of
+/// pricing there is one item.
 const CUSTOMERS_PERCENT: u64 = 40;
 const PRICING_PERCENT: u64 = 10;
 const PRODUCTS_PERCENT: u64 = 50;
@@ -191,6 +192,7 @@ impl Caches<'_> {
             absent_ttl,
             stale_if_error,
             jitter_percent,
+            cache_bytes,
             ..
         } = self.config;
         let loader = TableLoader::new(self.client.clone(), table_name, move |key| {
@@ -201,12 +203,14 @@ impl Caches<'_> {
             let value = value.map_or(0, |value| 16 + size_of::<V>() + value.heap_size());
             key.heap_size() + value
         };
+        let spare = cache_bytes.saturating_sub(3 * LEAST_MEMORY);
+        let memory = LEAST_MEMORY + spare * memory_percent / 100;
         Cache::builder(loader.end_attribute("expires_at"))
             .ttl(*ttl)
             .absent_ttl(*absent_ttl)
             .stale_if_error(*stale_if_error)
             .jitter_percent(*jitter_percent)
-            .memory(self.config.cache_bytes * memory_percent / 100, heap)
+            .memory(memory, heap)
             .clock(Arc::clone(&self.clock))
             .build()
     }

@@ -188,6 +188,36 @@ async fn a_load_that_got_no_fair_chance_causes_no_back_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_load_that_the_last_of_several_callers_waited_for_in_vain_causes_a_back_off() {
+    let (cache, mut calls, clock) = cache();
+    let patient = spawn_get(&cache, "a", Deadline::none());
+    let call = calls.next().await;
+    let late = spawn_get(&cache, "a", Deadline::after(2 * SECOND));
+    let_others_run().await;
+    patient.abort();
+    assert!(matches!(late.await.unwrap(), Err(Error::DeadlineExceeded)));
+    call.cancelled().await;
+    let refused = get(&cache, "b", Deadline::none()).await;
+    assert!(matches!(refused, Err(Error::DeadlineExceeded)));
+    calls.assert_none();
+    assert_eq!(cache.stats().load_errors, 1);
+    clock.advance(200 * MS);
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_all_its_callers_gave_up_early_causes_no_back_off() {
+    let (cache, mut calls, _) = cache();
+    let reader = spawn_get(&cache, "a", Deadline::after(10 * SECOND));
+    let call = calls.next().await;
+    tokio::time::sleep(SECOND).await;
+    reader.abort();
+    call.cancelled().await;
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+    assert_eq!(cache.stats().load_errors, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_value_stands_in_for_a_failed_load_within_its_bound() {
     let (cache, mut calls, clock) = cache_with(|builder| builder.stale_if_error(30 * SECOND));
     load(&cache, &mut calls, "a", 1).await;

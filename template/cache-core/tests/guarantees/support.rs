@@ -23,6 +23,7 @@ pub struct Source(mpsc::UnboundedSender<Call>);
 
 /// A load under way.
 pub struct Call {
+    /// Sorted: they come in any order.
     pub keys: Vec<String>,
     pub until: Deadline,
     answer: oneshot::Sender<Result<Batch, Broken>>,
@@ -31,7 +32,8 @@ pub struct Call {
 impl Loader<String, u32> for Source {
     type Error = Broken;
 
-    async fn load(&self, keys: Vec<String>, until: Deadline) -> Result<Batch, Broken> {
+    async fn load(&self, mut keys: Vec<String>, until: Deadline) -> Result<Batch, Broken> {
+        keys.sort();
         let (answer, answered) = oneshot::channel();
         self.0
             .send(Call {

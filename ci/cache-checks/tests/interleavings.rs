@@ -1,0 +1,191 @@
+//! The flight table under a scheduler that tries out who runs next.
+//!
+//! Tasks give way where they await, in the cache and in the loader, and shuttle decides who goes
+//! on: in every possible order (`check_dfs`) where that can be done, else in many random ones. It
+//! polls only tasks that were woken, so a waiter that nobody wakes shows as a deadlock. What runs
+//! between two awaits is one step here: moka, tokio's locks and the standard library's do not run
+//! on shuttle's primitives. Threads inside such a step are left to the stress test.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use cache_core::clock::ManualClock;
+use cache_core::{Cache, Deadline, Error, Found, Loaded, Loader};
+use shuttle::future::{block_on, spawn, yield_now};
+
+/// A source whose every key has the same version, and whose first loads may panic.
+#[derive(Clone, Default)]
+struct Source(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    version: AtomicU64,
+    panics: AtomicU64,
+    in_flight: Mutex<HashMap<char, u64>>,
+    most_in_flight: AtomicU64,
+}
+
+/// A load of these keys, from its start until it ends in whatever way.
+struct UnderWay<'a>(&'a State, Vec<char>);
+
+impl<'a> UnderWay<'a> {
+    fn new(state: &'a State, keys: Vec<char>) -> Self {
+        let mut in_flight = state.in_flight.lock().unwrap();
+        for key in &keys {
+            let loads = in_flight.entry(*key).or_default();
+            *loads += 1;
+            state.most_in_flight.fetch_max(*loads, SeqCst);
+        }
+        UnderWay(state, keys)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut in_flight = self.0.in_flight.lock().unwrap();
+        for key in &self.1 {
+            *in_flight.get_mut(key).unwrap() -= 1;
+        }
+    }
+}
+
+impl Loader<char, u64> for Source {
+    type Error = std::convert::Infallible;
+
+    async fn load(
+        &self,
+        keys: Vec<char>,
+        _: Deadline,
+    ) -> Result<Loaded<char, u64, Self::Error>, Self::Error> {
+        let state = &self.0;
+        let _under_way = UnderWay::new(state, keys.clone());
+        let value = state.version.load(SeqCst);
+        yield_now().await;
+        let panics = state
+            .panics
+            .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+        assert!(panics.is_err(), "the loader's own panic");
+        yield_now().await;
+        let found = |key| {
+            let expires_at = None;
+            (key, Found { value, expires_at })
+        };
+        Ok(Loaded {
+            found: keys.into_iter().map(found).collect(),
+            ..Loaded::default()
+        })
+    }
+}
+
+type TestCache = Cache<char, u64, Source>;
+
+fn cache() -> (TestCache, Source) {
+    let source = Source::default();
+    let cache = Cache::builder(source.clone())
+        .clock(Arc::new(ManualClock::default()))
+        .jitter_percent(0)
+        .memory(1 << 20, |_, _| 0)
+        .build()
+        .unwrap();
+    (cache, source)
+}
+
+fn reader(cache: &TestCache, key: char) -> shuttle::future::JoinHandle<Option<u64>> {
+    let cache = cache.clone();
+    spawn(async move { cache.get(&key, Deadline::none()).await.unwrap() })
+}
+
+#[test]
+fn a_waiter_that_leaves_at_any_moment_leaves_the_others_their_load() {
+    shuttle::check_dfs(
+        || {
+            block_on(async {
+                let (cache, source) = cache();
+                let [leaves, stays] = ['a', 'a'].map(|key| reader(&cache, key));
+                yield_now().await;
+                leaves.abort();
+                assert_eq!(stays.await.unwrap(), Some(0));
+                assert_eq!(cache.get(&'a', Deadline::none()).await.unwrap(), Some(0));
+                assert_eq!(source.0.most_in_flight.load(SeqCst), 1);
+            });
+        },
+        None,
+    );
+}
+
+#[test]
+fn an_invalidation_at_any_moment_wins_over_the_loads_under_way() {
+    shuttle::check_dfs(
+        || {
+            block_on(async {
+                let (cache, source) = cache();
+                let early = reader(&cache, 'a');
+                yield_now().await;
+                source.0.version.store(1, SeqCst);
+                cache.invalidate(&'a');
+                let late = reader(&cache, 'a');
+                assert_eq!(late.await.unwrap(), Some(1));
+                early.await.unwrap();
+                assert_eq!(cache.get(&'a', Deadline::none()).await.unwrap(), Some(1));
+                assert!(cache.stats().loads <= 2);
+            });
+        },
+        None,
+    );
+}
+
+#[test]
+fn a_panic_reaches_every_waiter_once_and_whoever_asks_then_loads() {
+    shuttle::check_dfs(
+        || {
+            block_on(async {
+                let (cache, source) = cache();
+                source.0.panics.store(1, SeqCst);
+                let readers = [(); 2].map(|()| {
+                    let cache = cache.clone();
+                    spawn(async move { cache.get(&'a', Deadline::none()).await })
+                });
+                let mut panics = 0;
+                for reader in readers {
+                    match reader.await.unwrap() {
+                        Err(Error::LoaderPanicked) => panics += 1,
+                        answer => assert_eq!(answer.unwrap(), Some(0)),
+                    }
+                }
+                assert!(panics >= 1);
+                assert_eq!(cache.get(&'a', Deadline::none()).await.unwrap(), Some(0));
+            });
+        },
+        None,
+    );
+}
+
+#[test]
+fn overlapping_batches_neither_wait_for_each_other_nor_load_a_key_twice() {
+    shuttle::check_random(
+        || {
+            block_on(async {
+                let (cache, source) = cache();
+                let batch = |keys: &'static str| {
+                    let cache = cache.clone();
+                    spawn(async move { cache.get_many(keys.chars(), Deadline::none()).await })
+                };
+                let batches = ["abc", "cba", "bd", "dca"].map(batch);
+                let leaves = batch("abcd");
+                let single = reader(&cache, 'b');
+                yield_now().await;
+                leaves.abort();
+                for batch in batches {
+                    for answer in batch.await.unwrap().into_values() {
+                        assert_eq!(answer.unwrap(), Some(0));
+                    }
+                }
+                assert_eq!(single.await.unwrap(), Some(0));
+                assert_eq!(source.0.most_in_flight.load(SeqCst), 1);
+            });
+        },
+        20_000,
+    );
+}
