@@ -1,15 +1,17 @@
 //! The flight table under a scheduler that tries out who runs next.
 //!
-//! Tasks give way where they await, in the cache and in the loader, and shuttle decides who goes
-//! on: in every possible order (`check_dfs`) where that can be done, else in many random ones. It
-//! polls only tasks that were woken, so a waiter that nobody wakes shows as a deadlock. What runs
-//! between two awaits is one step here: moka, tokio's locks and the standard library's do not run
-//! on shuttle's primitives. Threads inside such a step are left to the stress test.
+//! Shuttle decides who goes on wherever a task awaits, and in the middle of a poll of the loader:
+//! in every possible order (`check_dfs`) where that can be done, else in many random ones. It polls
+//! only tasks that were woken, so a waiter that nobody wakes shows as a deadlock. What the cache
+//! does between two such points is one step: moka, tokio's locks and the standard library's do not
+//! run on shuttle's primitives. Threads inside a step are left to the stress test.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use cache_core::clock::ManualClock;
 use cache_core::{Cache, Deadline, Error, Found, Loaded, Loader};
@@ -51,6 +53,21 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// Becomes ready while it is being polled: others run between the wake-up and the end of the poll.
+async fn pause() {
+    let mut is_ready = false;
+    poll_fn(|context| {
+        if is_ready {
+            return Poll::Ready(());
+        }
+        is_ready = true;
+        context.waker().wake_by_ref();
+        shuttle::thread::yield_now();
+        Poll::Pending
+    })
+    .await;
+}
+
 impl Loader<char, u64> for Source {
     type Error = std::convert::Infallible;
 
@@ -62,12 +79,12 @@ impl Loader<char, u64> for Source {
         let state = &self.0;
         let _under_way = UnderWay::new(state, keys.clone());
         let value = state.version.load(SeqCst);
-        yield_now().await;
+        pause().await;
         let panics = state
             .panics
             .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
         assert!(panics.is_err(), "the loader's own panic");
-        yield_now().await;
+        pause().await;
         let found = |key| {
             let expires_at = None;
             (key, Found { value, expires_at })

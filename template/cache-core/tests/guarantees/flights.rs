@@ -174,6 +174,7 @@ async fn one_failed_key_of_a_batch_fails_alone() {
     );
     assert_eq!(answers.len(), 3);
     assert_eq!(cached(&cache, "unasked").await, None);
+    assert_eq!(cache.stats().load_errors, 1);
 }
 
 /// Yields between its steps, so that tasks on several threads get between them.
