@@ -17,6 +17,7 @@ fn main() -> Outcome<()> {
 
     let config: toml::Table = fs::read_to_string(root.join("cargo-generate.toml"))?.parse()?;
     let verbatim = verbatim(&root, &config)?;
+    let conditions = conditions(&config)?;
     let hooks = config["hooks"]
         .as_table()
         .into_iter()
@@ -36,11 +37,12 @@ fn main() -> Outcome<()> {
         let path = file.strip_prefix(&root)?;
         writeln!(
             code,
-            "    Source {{ path: {path:?}, contents: include_bytes!({file:?}), executable: {}, verbatim: {} }},",
+            "    Source {{ path: {path:?}, contents: include_bytes!({file:?}), executable: {}, verbatim: {}, left_out: &{:?} }},",
             is_executable(file)?,
             verbatim
                 .matched_path_or_any_parents(path, false)
                 .is_ignore(),
+            left_out(path, &conditions),
         )?;
     }
     code.push(']');
@@ -58,6 +60,37 @@ fn verbatim(root: &Path, config: &toml::Table) -> Outcome<Gitignore> {
         builder.add_line(None, pattern.as_str().ok_or("exclude: not a string")?)?;
     }
     Ok(builder.build()?)
+}
+
+/// A placeholder and its value, and what is left out then.
+type Condition = (String, String, Vec<PathBuf>);
+
+/// The conditional sections: `placeholder == "value"`, with a list of what to ignore.
+fn conditions(config: &toml::Table) -> Outcome<Vec<Condition>> {
+    let mut conditions = Vec::new();
+    for (expression, section) in config["conditional"].as_table().into_iter().flatten() {
+        let wrong = || format!("not understood: [conditional.'{expression}']");
+        let (name, value) = expression.split_once(" == ").ok_or_else(wrong)?;
+        let value = value
+            .strip_prefix('"')
+            .and_then(|value| value.strip_suffix('"'));
+        let ignored = section.get("ignore").and_then(toml::Value::as_array);
+        let ignored = ignored.ok_or_else(wrong)?.iter();
+        let ignored = ignored.filter_map(|path| path.as_str().map(PathBuf::from));
+        let value = value.ok_or_else(wrong)?;
+        conditions.push((name.into(), value.into(), ignored.collect()));
+    }
+    Ok(conditions)
+}
+
+fn left_out<'a>(path: &Path, conditions: &'a [Condition]) -> Vec<(&'a str, &'a str)> {
+    let names_it =
+        |(_, _, ignored): &&Condition| ignored.iter().any(|ignored| path.starts_with(ignored));
+    conditions
+        .iter()
+        .filter(names_it)
+        .map(|(name, value, _)| (name.as_str(), value.as_str()))
+        .collect()
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {

@@ -18,6 +18,8 @@ pub struct Answers {
     pub memory: Memory,
     pub ttl_policy: TtlPolicy,
     pub ttl: Ttl,
+    pub trigger: Trigger,
+    pub iac: Iac,
 }
 
 /// A value that is not allowed: why, and what to do instead.
@@ -130,6 +132,22 @@ choice! {
     }
 }
 
+choice! {
+    /// How the function is invoked.
+    Trigger {
+        Direct = "direct",
+        FunctionUrl = "function-url",
+    }
+}
+
+choice! {
+    /// What deploys it: infrastructure as code.
+    Iac {
+        Sam = "sam",
+        Terraform = "terraform",
+    }
+}
+
 impl FromStr for Arch {
     type Err = Refused;
 
@@ -153,6 +171,29 @@ impl FromStr for TtlPolicy {
         let allowed = "allowed are fixed (for the TTL), per-item (until the item's own expires_at) \
             and immutable (as long as the environment lives)";
         Self::find(value).ok_or_else(|| Refused(allowed.into()))
+    }
+}
+
+impl FromStr for Trigger {
+    type Err = Refused;
+
+    fn from_str(value: &str) -> Result<Self, Refused> {
+        let allowed =
+            "allowed are direct (the Invoke API) and function-url (HTTPS, signed with IAM)";
+        Self::find(value).ok_or_else(|| Refused(allowed.into()))
+    }
+}
+
+impl FromStr for Iac {
+    type Err = Refused;
+
+    fn from_str(value: &str) -> Result<Self, Refused> {
+        let meant = match value.to_ascii_lowercase().as_str() {
+            "tf" | "tofu" | "opentofu" | "hcl" => "; the files are Terraform's",
+            "cloudformation" | "cfn" | "serverless" => "; SAM is what CloudFormation deploys",
+            _ => "",
+        };
+        Self::find(value).ok_or_else(|| Refused(format!("allowed are sam and terraform{meant}")))
     }
 }
 
@@ -236,6 +277,10 @@ mod tests {
         assert_eq!(texts(Arch::ALL), choices("arch"));
         let texts = |all: &[TtlPolicy]| all.iter().map(TtlPolicy::to_string).collect::<Vec<_>>();
         assert_eq!(texts(TtlPolicy::ALL), choices("ttl_policy"));
+        let texts = |all: &[Trigger]| all.iter().map(Trigger::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(Trigger::ALL), choices("trigger"));
+        let texts = |all: &[Iac]| all.iter().map(Iac::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(Iac::ALL), choices("iac"));
     }
 
     #[test]

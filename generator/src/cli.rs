@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::answers::{Answers, Arch, Memory, ProjectName, Ttl, TtlPolicy};
+use crate::answers::{Answers, Arch, Iac, Memory, ProjectName, Trigger, Ttl, TtlPolicy};
 use crate::{render, vcs, write};
 
 /// A Lambda function in Rust with a cache in front of DynamoDB, ready to deploy.
@@ -40,6 +40,12 @@ pub struct New {
     /// Time to live, such as 90, 30s, 5m or 1h; up to 24h
     #[arg(long, value_name = "TIME", default_value = "60")]
     ttl: Ttl,
+    /// How it is invoked: direct or function-url
+    #[arg(long, default_value = "direct")]
+    trigger: Trigger,
+    /// What deploys it: sam or terraform
+    #[arg(long, value_name = "TOOL", default_value = "sam")]
+    iac: Iac,
     /// git or none [default: git, unless inside a repository]
     #[arg(long, hide_possible_values = true)]
     vcs: Option<Vcs>,
@@ -82,6 +88,8 @@ pub fn run(new: New) -> Result<(), Error> {
         memory,
         ttl_policy,
         ttl,
+        trigger,
+        iac,
         vcs,
         yes: _,
     } = new;
@@ -94,6 +102,8 @@ pub fn run(new: New) -> Result<(), Error> {
         memory,
         ttl_policy,
         ttl,
+        trigger,
+        iac,
     };
     let tree = render::render(&answers)?;
     let target = write::Target::new(&path, &answers.name.used)?;
@@ -106,6 +116,20 @@ pub fn run(new: New) -> Result<(), Error> {
     eprintln!("next:");
     eprintln!("  cd {}", made.display());
     eprintln!("  cargo test                            # starts DynamoDB Local in Docker");
-    eprintln!("  cd infra && sam build && sam deploy   # makes the stack {stack}");
+    match answers.iac {
+        Iac::Sam => {
+            eprintln!("  cd infra && sam build && sam deploy   # makes the stack {stack}");
+        }
+        Iac::Terraform => {
+            let target = match answers.arch {
+                Arch::Arm64 => "--arm64",
+                Arch::X86_64 => "--x86-64",
+            };
+            eprintln!(
+                "  cargo lambda build --release {target} --output-format zip && cd infra && \
+                 terraform init && terraform apply"
+            );
+        }
+    }
     Ok(())
 }

@@ -17,6 +17,8 @@ struct Source {
     executable: bool,
     /// `exclude` in cargo-generate.toml: copied as it is.
     verbatim: bool,
+    /// `conditional` there: left out where one of these placeholders has this value.
+    left_out: &'static [(&'static str, &'static str)],
 }
 
 /// Embedded: no network, and no path to a template.
@@ -47,6 +49,8 @@ pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
         memory,
         ttl_policy,
         ttl,
+        trigger,
+        iac,
     } = answers;
     // The placeholders of cargo-generate.toml, all of them text as there.
     let values = liquid::object!({
@@ -55,9 +59,16 @@ pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
         "memory_mb": memory.0.to_string(),
         "ttl_policy": ttl_policy.text(),
         "ttl_seconds": ttl.0.to_string(),
+        "trigger": trigger.text(),
+        "iac": iac.text(),
     });
+    let is_left_out = |(placeholder, value): &(&str, &str)| {
+        let answer = values.get(*placeholder);
+        answer.is_some_and(|answer| answer.to_kstr() == *value)
+    };
     TEMPLATE
         .iter()
+        .filter(|source| !source.left_out.iter().any(is_left_out))
         .map(|source| {
             let failed = |why: String| Error {
                 file: source.path,
@@ -122,6 +133,7 @@ mod tests {
             contents,
             executable: false,
             verbatim: false,
+            left_out: &[],
         };
         let values = liquid::object!({"known": "a b"});
         let render = |contents| render_file(&source(contents), &values);

@@ -253,10 +253,15 @@ impl<K: Key, V: Value + DeserializeOwned> Loader<K, V> for TableLoader<K, V> {
     ) -> Result<Loaded<K, V, ReadError>, ReadError> {
         // By item: DynamoDB refuses a batch that names one twice.
         let mut wanted: HashMap<ItemKey, Vec<K>> = HashMap::new();
+        let mut items = Vec::new();
         for key in keys {
-            wanted.entry((self.item_key)(&key)).or_default().push(key);
+            let item = (self.item_key)(&key);
+            let askers = wanted.entry(item.clone()).or_default();
+            if askers.is_empty() {
+                items.push(item);
+            }
+            askers.push(key);
         }
-        let items: Vec<ItemKey> = wanted.keys().cloned().collect();
         let reads = match items.as_slice() {
             [item] => self.get(item, &until).await,
             _ => {

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod error;
 pub mod items;
+pub mod lambda;
 pub mod metrics;
 pub mod quote;
 pub mod request;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aws_sdk_dynamodb::Client;
 use cache_core::clock::{Clock, SystemClock};
@@ -17,14 +17,6 @@ use crate::items::{Customer, HeapSize, Pricing, Product};
 use crate::metrics::Metrics;
 use crate::quote::{Quote, quote};
 use crate::request::{Line, Request};
-
-/// What is kept back of an invocation's time to answer in.
-const TO_ANSWER: Duration = Duration::from_millis(200);
-/// The time to read where the invocation has no sensible deadline: local emulators send one in
-/// the past.
-const WITHOUT_DEADLINE: Duration = Duration::from_secs(2);
-/// The longest time that Lambda gives an invocation.
-const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
 
 /// How the caches' memory is divided, beyond what each needs at least. Products are many; of
 /// pricing there is one item.
@@ -235,16 +227,5 @@ fn readable<T>(
                 _ => Err(QuoteError::Unavailable(what)),
             }
         }
-    }
-}
-
-/// Until when an invocation may read that ends at `deadline_ms`, by a wall clock at `now`; both
-/// since the Unix epoch.
-pub fn time_to_read(deadline_ms: u64, now: Duration) -> Duration {
-    match Duration::from_millis(deadline_ms).checked_sub(now) {
-        Some(left) if !left.is_zero() && left <= LONGEST_INVOCATION => {
-            left.saturating_sub(TO_ANSWER)
-        }
-        _ => WITHOUT_DEADLINE,
     }
 }

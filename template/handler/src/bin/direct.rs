@@ -2,36 +2,22 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use cache_core::Deadline;
-use handler::config::Config;
 use handler::error::QuoteError;
+use handler::lambda;
 use handler::quote::Quote;
-use handler::service::{QuoteService, time_to_read};
-use lambda_runtime::{LambdaEvent, service_fn, tracing};
+use handler::service::QuoteService;
+use lambda_runtime::{Error, LambdaEvent, run_concurrent, service_fn};
 use serde_json::value::RawValue;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match serve().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    lambda::exit_code(serve().await)
 }
 
-async fn serve() -> Result<(), lambda_runtime::Error> {
-    let config = Config::from_env()?;
-    tracing::init_default_subscriber();
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-    let client = cache_core::dynamodb::with_limits((&aws).into());
-    let client = aws_sdk_dynamodb::Client::from_conf(client.build());
-    let service = Arc::new(QuoteService::new(&client, &config)?);
-    lambda_runtime::run_concurrent(service_fn(move |event| answer(Arc::clone(&service), event)))
-        .await
+async fn serve() -> Result<(), Error> {
+    let service = Arc::new(lambda::service().await?);
+    run_concurrent(service_fn(move |event| answer(Arc::clone(&service), event))).await
 }
 
 // Raw JSON: what is no valid request is for the service to say, whatever JSON it is.
@@ -39,13 +25,5 @@ async fn answer(
     service: Arc<QuoteService>,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<Quote, QuoteError> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let deadline = Deadline::after(time_to_read(event.context.deadline, now));
-    let answer = service.answer(event.payload.get(), deadline).await;
-    for line in service.metrics() {
-        println!("{line}");
-    }
-    answer
+    lambda::answer(&service, event.payload.get(), &event.context).await
 }

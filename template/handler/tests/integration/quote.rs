@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cache_core::Deadline;
 use handler::error::QuoteError;
-use handler::service::time_to_read;
+use handler::lambda::time_to_read;
 use serde_json::{Value, json};
 
 use crate::support::{Table, request};

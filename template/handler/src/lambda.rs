@@ -1,0 +1,75 @@
+//! What every entry point does between Lambda and the service.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cache_core::Deadline;
+use lambda_runtime::{Context, Error, tracing};
+
+use crate::config::Config;
+use crate::error::QuoteError;
+use crate::quote::Quote;
+use crate::service::QuoteService;
+
+/// What is kept back of an invocation's time to answer in.
+const TO_ANSWER: Duration = Duration::from_millis(200);
+/// The time to read where the invocation has no sensible deadline: local emulators send one in
+/// the past.
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(2);
+/// The longest time that Lambda gives an invocation.
+const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
+
+/// Builds the service from the environment's variables, and starts the log.
+///
+/// # Errors
+/// When a variable is wrong.
+pub async fn service() -> Result<QuoteService, Error> {
+    let config = Config::from_env()?;
+    tracing::init_default_subscriber();
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let client = cache_core::dynamodb::with_limits((&aws).into());
+    let client = aws_sdk_dynamodb::Client::from_conf(client.build());
+    Ok(QuoteService::new(&client, &config)?)
+}
+
+/// Answers one invocation, and prints the metrics that are due.
+///
+/// # Errors
+/// The first [`QuoteError`] that applies, in their order.
+pub async fn answer(
+    service: &QuoteService,
+    json: &str,
+    context: &Context,
+) -> Result<Quote, QuoteError> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let deadline = Deadline::after(time_to_read(context.deadline, now));
+    let answer = service.answer(json, deadline).await;
+    for line in service.metrics() {
+        println!("{line}");
+    }
+    answer
+}
+
+/// Until when an invocation may read that ends at `deadline_ms`, by a wall clock at `now`; both
+/// since the Unix epoch.
+pub fn time_to_read(deadline_ms: u64, now: Duration) -> Duration {
+    match Duration::from_millis(deadline_ms).checked_sub(now) {
+        Some(left) if !left.is_zero() && left <= LONGEST_INVOCATION => {
+            left.saturating_sub(TO_ANSWER)
+        }
+        _ => WITHOUT_DEADLINE,
+    }
+}
+
+/// What the process ends with: an error goes to standard error, on one line.
+pub fn exit_code(end: Result<(), Error>) -> ExitCode {
+    match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
