@@ -77,6 +77,8 @@ arch = "arm64"
 memory_mb = 512
 ttl_policy = "fixed"
 ttl_seconds = 300
+trigger = "direct"
+iac = "sam"
 
 "#]]
     );
@@ -257,6 +259,8 @@ Options:
                              fixed]
       --ttl <TIME>           Time to live, such as 90, 30s, 5m or 1h; up to 24h [default:
                              60]
+      --trigger <TRIGGER>    How it is invoked: direct or function-url [default: direct]
+      --iac <TOOL>           What deploys it: sam or terraform [default: sam]
       --vcs <VCS>            git or none [default: git, unless inside a repository]
   -y, --yes                  Use the defaults, never ask
   -h, --help                 Print help

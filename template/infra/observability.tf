@@ -2,10 +2,10 @@ locals {
   alarm_actions = var.alarm_topic_arn == "" ? [] : [var.alarm_topic_arn]
 }
 {% if trigger == "direct" %}
-# A rate, since every invalid request is an error of the function.
+# A rate, since every invalid request is an error of the function.{% endif %}
 resource "aws_cloudwatch_metric_alarm" "errors" {
   alarm_name          = "${local.name}-errors"
-  alarm_description   = "${local.name}: too many invocations fail. The log has the reasons."
+  alarm_description   = "${local.name}: too many {% if trigger == "direct" %}invocations fail{% else %}requests end with a status of 5xx{% endif %}. The log has the reasons."
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.error_rate_percent
   evaluation_periods  = 5
@@ -16,13 +16,13 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
 
   metric_query {
     id          = "rate"
-    label       = "Failed invocations in %"
-    expression  = "IF(invocations > 0, 100 * errors / invocations, 0)"
+    label       = "Failed {% if trigger == "direct" %}invocations{% else %}requests{% endif %} in %"
+    expression  = "IF(total > 0, 100 * errors / total, 0)"
     return_data = true
   }
 
   dynamic "metric_query" {
-    for_each = { errors = "Errors", invocations = "Invocations" }
+    for_each = {% if trigger == "direct" %}{ errors = "Errors", total = "Invocations" }{% else %}{ errors = "Url5xxCount", total = "UrlRequestCount" }{% endif %}
 
     content {
       id = metric_query.key
@@ -37,42 +37,6 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
     }
   }
 }
-{%- else %}
-resource "aws_cloudwatch_metric_alarm" "errors" {
-  alarm_name          = "${local.name}-errors"
-  alarm_description   = "${local.name}: too many requests end with a status of 5xx. The log has the reasons."
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = var.error_rate_percent
-  evaluation_periods  = 5
-  datapoints_to_alarm = 3
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = local.alarm_actions
-  ok_actions          = local.alarm_actions
-
-  metric_query {
-    id          = "rate"
-    label       = "Failed requests in %"
-    expression  = "IF(requests > 0, 100 * errors / requests, 0)"
-    return_data = true
-  }
-
-  dynamic "metric_query" {
-    for_each = { errors = "Url5xxCount", requests = "UrlRequestCount" }
-
-    content {
-      id = metric_query.key
-
-      metric {
-        namespace   = "AWS/Lambda"
-        metric_name = metric_query.value
-        dimensions  = { FunctionName = local.name }
-        stat        = "Sum"
-        period      = 60
-      }
-    }
-  }
-}
-{%- endif %}
 
 resource "aws_cloudwatch_metric_alarm" "load_errors" {
   alarm_name          = "${local.name}-load-errors"

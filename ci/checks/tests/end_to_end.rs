@@ -1,6 +1,6 @@
-//! From flags to an answered invocation: a workspace rendered outside the repository, built with
-//! its release profile, and run as Lambda runs it, against a DynamoDB Local that is stopped and
-//! started again.
+//! From flags to an answered invocation: workspaces rendered outside the repository, built, and run
+//! as Lambda runs them, against a DynamoDB Local that is stopped and started again. These are the
+//! two sets of Rust files that there are: the entry point is the only difference.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -8,9 +8,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use checks::database::Database;
 use checks::proxy::{Fault, Proxy};
 use checks::root;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_simulator::process::{ManagedProcess, ProcessConfig, ProcessRole};
 use lambda_simulator::{InvocationBuilder, InvocationStatus, Simulator};
 use serde_json::{Value, json};
@@ -117,6 +120,18 @@ impl Function {
     }
 }
 
+impl Function {
+    /// What an HTTP client gets for an event of a function URL: the status and the body.
+    async fn request(&self, event: Value) -> (i64, Value) {
+        let response = self.invoke(event).await.unwrap();
+        let response: ApiGatewayV2httpResponse = serde_json::from_value(response).unwrap();
+        assert_eq!(response.headers["content-type"], "application/json");
+        assert!(!response.is_base64_encoded);
+        let body = serde_json::from_slice(&response.body.unwrap()).unwrap();
+        (response.status_code, body)
+    }
+}
+
 fn quote(customer_id: &str) -> Value {
     let lines = json!([{"sku": "A-1", "quantity": 2}, {"sku": "B-2", "quantity": 100}]);
     json!({"customer_id": customer_id, "lines": lines})
@@ -131,12 +146,9 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
         &["--arch", "x86_64", "--ttl", "5m"],
     );
 
-    succeed(&mut cargo(&workspace, &["fmt", "--all", "--check"]));
-    succeed(&mut cargo(&workspace, &["test", "--workspace", "--locked"]));
-    succeed(&mut cargo(
-        &workspace,
-        &["build", "--release", "--locked", "--bin", "direct"],
-    ));
+    passes_its_own_checks(&workspace);
+    let build = ["build", "--release", "--locked", "--bin", "direct"];
+    succeed(&mut cargo(&workspace, &build));
     let binary = target().join("release/direct");
 
     let database = Database::start();
@@ -144,6 +156,14 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
     goes_on_while_the_database_is_away(&binary, &workspace, &database).await;
     reloads_when_the_wall_clock_is_stepped(&binary, &database, folder.path()).await;
     is_answered_after_a_stop_in_the_middle_of_a_load(&binary, &database).await;
+}
+
+/// What its own workflow runs.
+fn passes_its_own_checks(workspace: &Path) {
+    succeed(&mut cargo(workspace, &["fmt", "--all", "--check"]));
+    let clippy = ["clippy", "--workspace", "--all-targets", "--locked"];
+    succeed(cargo(workspace, &clippy).args(["--", "-D", "warnings"]));
+    succeed(&mut cargo(workspace, &["test", "--workspace", "--locked"]));
 }
 
 async fn goes_on_while_the_database_is_away(binary: &Path, workspace: &Path, database: &Database) {
@@ -246,6 +266,101 @@ async fn is_answered_after_a_stop_in_the_middle_of_a_load(binary: &Path, databas
         3,
         "what was read before the stop is not fresh after it"
     );
+}
+
+#[tokio::test]
+async fn a_workspace_with_a_function_url_passes_its_tests_and_answers_http_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let chosen = ["--trigger", "function-url", "--iac", "terraform"];
+    let workspace = checks::render(folder.path(), "my-quotes", &chosen);
+    passes_its_own_checks(&workspace);
+    let build = ["build", "--locked", "--bin", "function_url"];
+    succeed(&mut cargo(&workspace, &build));
+
+    let database = Database::start();
+    seed(&workspace, &database);
+    let binary = target().join("debug/function_url");
+    let function = Function::start(&binary, &database.endpoint, &[]).await;
+    let post = |body: &str| http_event("POST", "/", body);
+
+    let (status, answer) = function.request(post(&quote("c-1").to_string())).await;
+    assert_eq!((status, &answer["total_cents"]), (200, &json!(3824)));
+    let mut encoded = post(&BASE64.encode(quote("c-1").to_string()));
+    encoded["isBase64Encoded"] = json!(true);
+    assert_eq!(function.request(encoded).await, (200, answer));
+
+    let mut unknown = quote("c-1");
+    unknown["lines"][0]["sku"] = json!("Z-9");
+    for (event, status, error) in [
+        (post("[]"), 400, "InvalidRequest"),
+        (post(""), 400, "InvalidRequest"),
+        (post(&quote("c-9").to_string()), 404, "CustomerNotFound"),
+        (post(&unknown.to_string()), 404, "ProductNotFound"),
+        (post(&"x".repeat(64 * 1024 + 1)), 413, "PayloadTooLarge"),
+        (http_event("GET", "/", ""), 405, "MethodNotAllowed"),
+        (http_event("POST", "/quotes", "{}"), 404, "NotFound"),
+    ] {
+        let (answered, body) = function.request(event).await;
+        assert_eq!((answered, &body["error"]["type"]), (status, &json!(error)));
+        assert!(body["error"]["message"].is_string());
+    }
+    answers_the_sample_events_of_aws(&function).await;
+
+    database.stop();
+    let (status, body) = function.request(post(&quote("c-2").to_string())).await;
+    assert_eq!(
+        (status, &body["error"]["type"]),
+        (503, &json!("Unavailable"))
+    );
+}
+
+/// Those of the payload format 2.0 that lambda_http is tested with. None is a quote.
+async fn answers_the_sample_events_of_aws(function: &Function) {
+    let metadata = cargo(&root(), &["metadata", "--format-version", "1", "--locked"])
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let lambda_http = packages
+        .iter()
+        .find(|package| package["name"] == "lambda_http");
+    let manifest = Path::new(lambda_http.unwrap()["manifest_path"].as_str().unwrap());
+    let mut answered = Vec::new();
+    for file in std::fs::read_dir(manifest.with_file_name("tests/data")).unwrap() {
+        let file = file.unwrap().path();
+        let Ok(event) = serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()) else {
+            continue;
+        };
+        let request = &event["requestContext"]["http"];
+        if event["version"] != "2.0" || !request.is_object() {
+            continue;
+        }
+        let (status, body) = function.request(event.clone()).await;
+        let expected = match (
+            event["rawPath"].as_str().unwrap(),
+            request["method"].as_str(),
+        ) {
+            ("/", Some("POST")) => 400,
+            ("/", _) => 405,
+            _ => 404,
+        };
+        assert_eq!(status, expected, "{}: {body}", file.display());
+        answered.push(file);
+    }
+    assert!(answered.len() >= 4, "{answered:?}");
+}
+
+fn http_event(method: &str, path: &str, body: &str) -> Value {
+    json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": "application/json"},
+        "requestContext": {"http": {"method": method, "path": path}},
+        "body": body,
+        "isBase64Encoded": false,
+    })
 }
 
 #[test]

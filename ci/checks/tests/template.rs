@@ -106,17 +106,17 @@ fn the_template_uses_declared_placeholders_and_no_more() {
 
 #[test]
 fn rust_and_crate_manifests_hold_no_placeholder() {
+    let config = table("template/cargo-generate.toml");
+    let declared = config["placeholders"].as_table().unwrap().keys();
+    let names: Vec<_> = declared
+        .map(String::as_str)
+        .chain(["project-name"])
+        .collect();
     // Double braces in Rust are its own, as in format strings: a placeholder would be one of ours.
     for file in files("template") {
         if file.ends_with(".rs") || file.ends_with("/Cargo.toml") {
             let text = fs::read_to_string(root().join(&file)).unwrap();
-            for name in [
-                "project-name",
-                "arch",
-                "memory_mb",
-                "ttl_policy",
-                "ttl_seconds",
-            ] {
+            for name in &names {
                 assert!(!text.contains(&format!("{{{{{name}")), "{file}");
             }
             assert!(!text.contains("{%"), "{file}");
@@ -125,24 +125,61 @@ fn rust_and_crate_manifests_hold_no_placeholder() {
 }
 
 #[test]
-fn every_choice_renders_without_a_tag_left_and_without_a_word_of_this_repository() {
+fn what_a_condition_leaves_out_is_in_the_template() {
+    let config = table("template/cargo-generate.toml");
+    for (condition, section) in config["conditional"].as_table().unwrap() {
+        for path in section["ignore"].as_array().unwrap() {
+            let path = root().join("template").join(path.as_str().unwrap());
+            assert!(path.exists(), "{condition}: {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_combination_renders_without_a_tag_left_and_without_a_word_of_this_repository() {
     let folder = tempfile::tempdir().unwrap();
+    let mut made = 0;
     for arch in ["arm64", "x86_64"] {
         for policy in ["fixed", "per-item", "immutable"] {
-            let name = format!("made-{arch}-{policy}").replace('_', "-");
-            let values = [
-                "--memory",
-                "10240",
-                "--ttl",
-                "24h",
-                "--arch",
-                arch,
-                "--ttl-policy",
-                policy,
-            ];
-            let workspace = checks::render(folder.path(), &name, &values);
-            check_rendered(&workspace);
+            for trigger in ["direct", "function-url"] {
+                for iac in ["sam", "terraform"] {
+                    // The edges take turns.
+                    let (memory, ttl) = [("128", "1"), ("10240", "24h")][made % 2];
+                    made += 1;
+                    let values = [
+                        ["--arch", arch],
+                        ["--ttl-policy", policy],
+                        ["--trigger", trigger],
+                        ["--iac", iac],
+                        ["--memory", memory],
+                        ["--ttl", ttl],
+                    ];
+                    let name = format!("made-{made}");
+                    let workspace = checks::render(folder.path(), &name, &values.concat());
+                    check_rendered(&workspace);
+                    check_parts(&workspace, trigger, iac);
+                }
+            }
         }
+    }
+    assert_eq!(made, 24);
+}
+
+/// Only what was chosen is there.
+fn check_parts(workspace: &Path, trigger: &str, iac: &str) {
+    let is_there = |path: &str| workspace.join(path).exists();
+    let of_trigger =
+        ["direct", "function_url"].map(|bin| is_there(&format!("handler/src/bin/{bin}.rs")));
+    assert_eq!(of_trigger, [trigger == "direct", trigger == "function-url"]);
+    for path in ["infra/template.yaml", "infra/samconfig.toml"] {
+        assert_eq!(is_there(path), iac == "sam", "{path}");
+    }
+    for path in [
+        "infra/main.tf",
+        "infra/variables.tf",
+        "infra/tests/plan.tftest.hcl",
+    ] {
+        assert_eq!(is_there(path), iac == "terraform", "{path}");
     }
 }
 
@@ -161,10 +198,42 @@ fn check_rendered(workspace: &Path) {
         }
         for back in ["ci/checks", "template/", "generator", "github.com/"] {
             // Actions and upstream issues are others' repositories.
-            let ours = text
-                .lines()
-                .filter(|line| line.contains(back) && !line.contains("issues/"));
+            let ours = text.lines().filter(|line| {
+                line.contains(back)
+                    && !line.contains("issues/")
+                    && !line.contains("docs.github.com/")
+            });
             assert_eq!(ours.collect::<Vec<_>>(), [""; 0], "{file} speaks of {back}");
         }
     }
+}
+
+/// Others' sites are not asked: the tests stay on this machine.
+#[test]
+fn links_in_markdown_lead_somewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut texts: Vec<_> = files(".")
+        .into_iter()
+        .filter(|file| file.ends_with(".md") && !file.starts_with("template/"))
+        .map(|file| root().join(file))
+        .collect();
+    for (trigger, iac) in [("direct", "sam"), ("function-url", "terraform")] {
+        let chosen = ["--trigger", trigger, "--iac", iac];
+        texts.push(checks::render(folder.path(), iac, &chosen).join("README.md"));
+    }
+    let link = regex::Regex::new(r"\]\(([^)\s]+)\)").unwrap();
+    let mut followed = 0;
+    for file in texts {
+        let text = fs::read_to_string(&file).unwrap();
+        for target in link.captures_iter(&text).filter_map(|found| found.get(1)) {
+            let target = target.as_str().split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let there = file.parent().unwrap().join(target).exists();
+            assert!(there, "{}: {target}", file.display());
+            followed += 1;
+        }
+    }
+    assert!(followed > 0);
 }

@@ -10,10 +10,24 @@ use std::process::{Command, Stdio};
 use cargo_generate::{GenerateArgs, TemplatePath, Vcs};
 
 /// Answers as the two take them: the flags of one are the definitions of the other.
-const NAMES: [&str; 4] = ["arch", "memory_mb", "ttl_policy", "ttl_seconds"];
-const FLAGS: [&str; 4] = ["--arch", "--memory", "--ttl-policy", "--ttl"];
-type Values = [&'static str; 4];
-const DEFAULTS: Values = ["arm64", "256", "fixed", "60"];
+const NAMES: [&str; 6] = [
+    "arch",
+    "memory_mb",
+    "ttl_policy",
+    "ttl_seconds",
+    "trigger",
+    "iac",
+];
+const FLAGS: [&str; 6] = [
+    "--arch",
+    "--memory",
+    "--ttl-policy",
+    "--ttl",
+    "--trigger",
+    "--iac",
+];
+type Values = [&'static str; 6];
+const DEFAULTS: Values = ["arm64", "256", "fixed", "60", "direct", "sam"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -117,13 +131,33 @@ fn assert_same(ours: &Path, theirs: &Path) {
 #[test]
 fn both_give_the_same_files_from_a_path() {
     for (name, made, values) in [
-        ("my-quotes", "my-quotes", ["arm64", "512", "fixed", "300"]),
+        (
+            "my-quotes",
+            "my-quotes",
+            ["arm64", "512", "fixed", "300", "direct", "sam"],
+        ),
         (
             "HTTPServer_2",
             "http-server-2",
-            ["x86_64", "10240", "per-item", "86400"],
+            [
+                "x86_64",
+                "10240",
+                "per-item",
+                "86400",
+                "function-url",
+                "sam",
+            ],
         ),
-        ("my_svc", "my_svc", ["arm64", "128", "immutable", "1"]),
+        (
+            "my_svc",
+            "my_svc",
+            ["arm64", "128", "immutable", "1", "direct", "terraform"],
+        ),
+        (
+            "lambda2s3",
+            "lambda2s3",
+            ["x86_64", "1024", "fixed", "90", "function-url", "terraform"],
+        ),
     ] {
         let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         assert!(with_generator(ours.path(), name, values));
@@ -246,6 +280,10 @@ fn both_refuse_the_same_values() {
         (3, "86401"),
         (3, "1.5"),
         (3, "-1"),
+        (4, "url"),
+        (4, "function_url"),
+        (5, "SAM"),
+        (5, "cdk"),
     ] {
         let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut values = DEFAULTS;

@@ -41,6 +41,9 @@ struct Response {
     status_code: u16,
     headers: serde_json::Value,
     body: String,
+    is_base64_encoded: bool,
+    /// None. Lambda does without them, cargo-lambda does not.
+    cookies: [String; 0],
 }
 
 #[tokio::main]
@@ -67,11 +70,7 @@ async fn answer(
         Err(refusal) => return Ok(refusal),
     };
     match lambda::answer(service, &json, context).await {
-        Ok(quote) => Ok(Response {
-            status_code: 200,
-            headers: json!({"content-type": "application/json"}),
-            body: serde_json::to_string(&quote)?,
-        }),
+        Ok(quote) => Ok(respond(200, serde_json::to_string(&quote)?)),
         Err(error) => Ok(refuse(
             status(&error),
             error.error_type(),
@@ -119,10 +118,17 @@ fn status(error: &QuoteError) -> u16 {
 }
 
 fn refuse(status_code: u16, error_type: &str, message: &str) -> Response {
+    let error = json!({"error": {"type": error_type, "message": message}});
+    respond(status_code, error.to_string())
+}
+
+fn respond(status_code: u16, body: String) -> Response {
     Response {
         status_code,
         headers: json!({"content-type": "application/json"}),
-        body: json!({"error": {"type": error_type, "message": message}}).to_string(),
+        body,
+        is_base64_encoded: false,
+        cookies: [],
     }
 }
 
