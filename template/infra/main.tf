@@ -4,13 +4,12 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.100.0"
+      version = ">= 5.100.0, < 7.0.0"
     }
   }
 
-  # The state is shared and locked. `terraform init` asks for the bucket.
+  # The state is shared and locked. Where it is is given to `terraform init`: see README.md.
   backend "s3" {
-    key          = "{{project-name}}/terraform.tfstate"
     use_lockfile = true
   }
 }
@@ -29,7 +28,7 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  name         = "{{project-name}}"
+  name         = var.name
   create_table = var.existing_table_name == ""
   table_name   = local.create_table ? aws_dynamodb_table.table[0].name : var.existing_table_name
   region       = data.aws_region.current.name
@@ -42,7 +41,7 @@ resource "aws_lambda_function" "function" {
   function_name                  = local.name
   description                    = "${local.name}: price quotes"
   filename                       = var.package
-  source_code_hash               = filebase64sha256(var.package)
+  source_code_hash               = try(filebase64sha256(var.package), null)
   handler                        = "bootstrap"
   runtime                        = "provided.al2023"
   architectures                  = ["{{arch}}"]
@@ -77,6 +76,13 @@ resource "aws_lambda_function" "function" {
       CACHE_TTL_POLICY             = var.ttl_policy
       CACHE_TTL_SECONDS            = tostring(var.ttl_seconds)
       CACHE_STALE_IF_ERROR_SECONDS = tostring(var.stale_if_error_seconds)
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = fileexists(var.package)
+      error_message = "${var.package} is not there. Build it first, in the folder above: cargo lambda build --release --{{arch | replace: "_", "-"}} --output-format zip"
     }
   }
 
@@ -156,7 +162,7 @@ resource "aws_cloudwatch_log_group" "function" {
 resource "aws_dynamodb_table" "table" {
   count = local.create_table ? 1 : 0
 
-  name                        = local.name
+  name                        = "${local.name}-items"
   billing_mode                = "PAY_PER_REQUEST"
   hash_key                    = "pk"
   deletion_protection_enabled = var.deletion_protection

@@ -127,10 +127,15 @@ resource "aws_cloudwatch_dashboard" "caches" {
         {
           "type": "metric", "x": 0, "y": 12, "width": 12, "height": 6,
           "properties": {
-            "title": "Invocations", "region": "${local.region}", "period": 60, "view": "timeSeries", "stat": "Sum",
+            "title": "{% if trigger == "direct" %}Invocations{% else %}Requests{% endif %}", "region": "${local.region}", "period": 60, "view": "timeSeries", "stat": "Sum",
             "metrics": [
-              ["AWS/Lambda", "Invocations", "FunctionName", "${local.name}"],
+              ["AWS/Lambda", {% if trigger == "direct" %}"Invocations"{% else %}"UrlRequestCount"{% endif %}, "FunctionName", "${local.name}"],
+{%- if trigger == "direct" %}
               [".", "Errors", ".", "."],
+{%- else %}
+              [".", "Url4xxCount", ".", "."],
+              [".", "Url5xxCount", ".", "."],
+{%- endif %}
               [".", "Throttles", ".", "."]
             ],
             "yAxis": {"left": {"min": 0}}

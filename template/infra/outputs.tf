@@ -1,9 +1,9 @@
-{% if trigger == "direct" -%}
 output "function_alias" {
-  description = "What callers invoke."
+  description = "What callers {% if trigger == "direct" %}invoke{% else %}need permission for{% endif %}."
   value       = aws_lambda_alias.live.arn
 }
-{%- else -%}
+{%- if trigger == "function-url" %}
+
 output "function_url" {
   description = "Where callers send their requests, signed."
   value       = aws_lambda_function_url.live.function_url

@@ -1,3 +1,14 @@
+variable "name" {
+  description = "Names the function, the table and all else. One for each stage of an account and region."
+  type        = string
+  default     = "{{project-name}}"
+
+  validation {
+    condition     = can(regex("^[a-zA-Z][a-zA-Z0-9_-]{0,39}$", var.name))
+    error_message = "name must be a letter, then letters, digits, - and _, at most 40 together."
+  }
+}
+
 variable "memory_size" {
   description = "Memory of the function in MB. The caches take a quarter of what the runtime leaves of it."
   type        = number
@@ -141,9 +152,4 @@ variable "package" {
   description = "The function as cargo-lambda has packed it."
   type        = string
   default     = "../target/lambda/{% if trigger == "direct" %}direct{% else %}function_url{% endif %}/bootstrap.zip"
-
-  validation {
-    condition     = fileexists(var.package)
-    error_message = "The package is not there. Build it first, in the folder above: cargo lambda build --release --{{arch | replace: "_", "-"}} --output-format zip"
-  }
 }

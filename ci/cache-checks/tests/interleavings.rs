@@ -114,22 +114,30 @@ fn reader(cache: &TestCache, key: char) -> shuttle::future::JoinHandle<Option<u6
     spawn(async move { cache.get(&key, Deadline::none()).await.unwrap() })
 }
 
+/// Some who wait for a load leave it, and one stays.
+fn leave(leavers: usize) {
+    block_on(async {
+        let (cache, source) = cache();
+        let leavers: Vec<_> = (0..leavers).map(|_| reader(&cache, 'a')).collect();
+        let stays = reader(&cache, 'a');
+        yield_now().await;
+        for leaver in leavers {
+            leaver.abort();
+        }
+        assert_eq!(stays.await.unwrap(), Some(0));
+        assert_eq!(cache.get(&'a', Deadline::none()).await.unwrap(), Some(0));
+        assert_eq!(source.0.most_in_flight.load(SeqCst), 1);
+    });
+}
+
 #[test]
 fn a_waiter_that_leaves_at_any_moment_leaves_the_others_their_load() {
-    shuttle::check_dfs(
-        || {
-            block_on(async {
-                let (cache, source) = cache();
-                let [leaves, stays] = ['a', 'a'].map(|key| reader(&cache, key));
-                yield_now().await;
-                leaves.abort();
-                assert_eq!(stays.await.unwrap(), Some(0));
-                assert_eq!(cache.get(&'a', Deadline::none()).await.unwrap(), Some(0));
-                assert_eq!(source.0.most_in_flight.load(SeqCst), 1);
-            });
-        },
-        None,
-    );
+    shuttle::check_dfs(|| leave(1), None);
+}
+
+#[test]
+fn several_waiters_that_leave_leave_the_last_one_its_load() {
+    shuttle::check_random(|| leave(3), 20_000);
 }
 
 #[test]

@@ -10,9 +10,10 @@ use checks::root;
 use serde_json::{Map, Value};
 use serde_yaml_ng as yaml;
 
-/// Parameters that one of the two has alone, and why.
-const SAM_ALONE: &str = "deployment_type"; // Terraform moves an alias at once
-const TERRAFORM_ALONE: &str = "package"; // SAM builds it
+/// Parameters that one of the two has alone: Terraform moves an alias at once.
+const SAM_ALONE: [&str; 1] = ["deployment_type"];
+/// SAM names things after its stack, and builds the function itself.
+const TERRAFORM_ALONE: [&str; 2] = ["name", "package"];
 
 /// Both renderings of the same answers.
 struct Both {
@@ -126,8 +127,16 @@ fn the_tunables_are_the_same_with_the_same_defaults_and_words() {
     for trigger in ["direct", "function-url"] {
         let both = Both::render(trigger);
         let (mut parameters, mut variables) = (both.parameters(), both.variables());
-        assert!(parameters.remove(SAM_ALONE).is_some());
-        assert!(variables.remove(TERRAFORM_ALONE).is_some());
+        assert!(
+            SAM_ALONE
+                .iter()
+                .all(|name| parameters.remove(*name).is_some())
+        );
+        assert!(
+            TERRAFORM_ALONE
+                .iter()
+                .all(|name| variables.remove(*name).is_some())
+        );
         let names = |map: &BTreeMap<String, _>| map.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&parameters), names(&variables));
         for (name, parameter) in parameters {
@@ -267,17 +276,19 @@ fn the_alarms_are_the_same() {
 
 #[test]
 fn the_dashboard_is_the_same() {
-    let both = Both::render("direct");
-    let ours = &both.sam["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["!Sub"][0];
-    let theirs =
-        &both.terraform["resource"]["aws_cloudwatch_dashboard"]["caches"]["dashboard_body"];
-    let theirs = theirs.as_str().unwrap();
-    let theirs = theirs
-        .replace("${local.name}", "${Function}")
-        .replace("${local.region}", "${Region}");
-    let ours = ours.as_str().unwrap().replace("${!", "$${");
-    let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
-    assert_eq!(json(&ours), json(&theirs));
+    for trigger in ["direct", "function-url"] {
+        let both = Both::render(trigger);
+        let ours = &both.sam["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["!Sub"][0];
+        let theirs =
+            &both.terraform["resource"]["aws_cloudwatch_dashboard"]["caches"]["dashboard_body"];
+        let theirs = theirs.as_str().unwrap();
+        let theirs = theirs
+            .replace("${local.name}", "${Function}")
+            .replace("${local.region}", "${Region}");
+        let ours = ours.as_str().unwrap().replace("${!", "$${");
+        let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert_eq!(json(&ours), json(&theirs));
+    }
 }
 
 /// SAM publishes a version when its description changes, and does not see the values of parameters.
@@ -327,7 +338,7 @@ fn each_readme_lists_every_tunable() {
         for name in both
             .variables()
             .keys()
-            .filter(|name| *name != TERRAFORM_ALONE)
+            .filter(|name| !TERRAFORM_ALONE.contains(&name.as_str()))
         {
             assert!(
                 both.terraform_readme.contains(&format!("| `{name}` |")),
@@ -343,7 +354,7 @@ fn the_docs_show_both_side_by_side() {
     let mut table = String::from("| SAM | Terraform | default | what |\n|---|---|---|---|\n");
     for (name, parameter) in both.sam["Parameters"].as_object().unwrap() {
         let snake = snake_case(name);
-        let theirs = if snake == SAM_ALONE {
+        let theirs = if SAM_ALONE.contains(&snake.as_str()) {
             "-".into()
         } else {
             format!("`{snake}`")

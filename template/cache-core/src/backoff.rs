@@ -88,11 +88,11 @@ impl<K: Hash + Eq, E> BackOff<K, E> {
 }
 
 fn next<E>(last: Option<Failure<E>>, error: Error<E>, sent: Reading, now: Reading) -> Failure<E> {
-    let pause = match last {
+    let pause = match last.filter(|last| last.younger_than(FORGET, now)) {
         // Sent before that failure was known: the same incident, not a further one.
         Some(last) if sent.since(last.at).is_none() => return last,
-        Some(last) if last.younger_than(FORGET, now) => LONGEST.min(last.pause * 2),
-        _ => FIRST,
+        Some(last) => LONGEST.min(last.pause * 2),
+        None => FIRST,
     };
     Failure {
         at: now,

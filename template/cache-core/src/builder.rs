@@ -16,7 +16,7 @@ use crate::{ConfigError, Key, Loader, TtlPolicy, Value, store};
 /// # Back-off
 /// A failed load answers for 200 ms, doubling to 2 s while failures follow each other: for its
 /// key where a key failed, for every key where the whole load failed. A success ends it. With a
-/// TTL of zero there is none: every call goes to the loader.
+/// TTL of zero there is none: every call loads, or joins a load.
 #[must_use]
 pub struct Builder<K, V, L> {
     loader: L,

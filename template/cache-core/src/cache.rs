@@ -32,7 +32,7 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     pub rules: Rules,
     pub weigher: Box<Weigher<K, V>>,
     pub counters: Arc<Counters>,
-    /// For hits, which take no lock of ours.
+    /// For hits, which do not wait for what changes.
     pub entries: Reader<K, V>,
     /// Everything that changes. Never held across an await.
     pub changing: Mutex<Changing<K, V, L::Error>>,
@@ -217,14 +217,15 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
             self.counters.coalesced.add_one();
             return Way::Join(flight);
         }
-        let refused = if deadline.remaining() == Some(Duration::ZERO) {
-            Some(Error::DeadlineExceeded)
-        } else if self.rules.bypass() {
-            None
-        } else {
-            changing.back_off.error(key, self.clock.now())
-        };
-        refused.map_or(Way::Load, |error| Way::Now(self.or_stale(key, error)))
+        if deadline.remaining() == Some(Duration::ZERO) {
+            return Way::Now(self.or_stale(key, Error::DeadlineExceeded));
+        }
+        if !self.rules.bypass()
+            && let Some(error) = changing.back_off.error(key, self.clock.now())
+        {
+            return Way::Now(self.or_stale(key, error));
+        }
+        Way::Load
     }
 
     /// The answer to a failure: the expired value if it may still serve, else the error.
@@ -248,7 +249,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
 
 impl<K, V, L: Loader<K, V>> Inner<K, V, L> {
     pub fn lock(&self) -> MutexGuard<'_, Changing<K, V, L::Error>> {
-        // A panic under the lock leaves at most a seat too many, on a flight that is gone.
+        // A panic under the lock leaves at most seats of a flight that has ended.
         self.changing
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())

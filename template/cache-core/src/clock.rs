@@ -28,7 +28,8 @@ impl Reading {
 
 /// Where a cache takes its time from.
 pub trait Clock: Send + Sync + 'static {
-    /// Reads both clocks. Called on every lookup: it must be cheap and must not block.
+    /// Reads both clocks. Called on every lookup: it must be cheap, and must not block nor use the
+    /// cache.
     fn now(&self) -> Reading;
 }
 

@@ -86,9 +86,11 @@ impl Deadline {
         let Until::Latest(latest) = &self.0 else {
             return false;
         };
+        // Before the lock: a loader may ask for what it is loading itself, with this deadline.
+        let other = other.instant();
         let mut latest = lock(latest);
         if !latest.over {
-            latest.at = latest.at.zip(other.instant()).map(|(a, b)| a.max(b));
+            latest.at = latest.at.zip(other).map(|(a, b)| a.max(b));
         }
         !latest.over
     }

@@ -52,9 +52,10 @@ impl ItemKey {
         ItemKey(vec![(name, value.into())])
     }
 
-    /// Adds a sort key.
+    /// Adds a sort key, in place of an earlier one.
     #[must_use]
     pub fn sort(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.0.truncate(1);
         self.0.push((name, value.into()));
         self
     }

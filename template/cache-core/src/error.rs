@@ -32,7 +32,7 @@ pub enum ConfigError {
     /// Without a bound a cache grows until Lambda kills the environment.
     #[error("no memory bound is set: call `memory(bytes, weigher)`")]
     NoMemoryBound,
-    /// Too small to hold anything.
+    /// Less than [`LEAST_MEMORY`](crate::LEAST_MEMORY).
     #[error("the memory bound is {0} bytes; at least {min} are needed", min = crate::LEAST_MEMORY)]
     MemoryTooSmall(u64),
     /// More would take the sense out of the TTL.

@@ -11,13 +11,13 @@ use std::hash::Hash;
 use std::mem::take;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
-use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use crate::cache::{Answer, Changing, Inner};
@@ -28,7 +28,7 @@ use crate::{Deadline, Error, Key, Loaded, Loader, Value};
 /// A load cut short before this time says nothing about the source: no back-off follows.
 const FAIR_CHANCE: Duration = Duration::from_millis(200);
 
-/// What a load brought: an answer for each key that exists or failed, or why it failed as a whole.
+/// What a load brought: an answer for each key, or why it failed as a whole.
 type Landed<K, V, E> = Arc<Result<HashMap<K, Answer<V, E>>, Error<E>>>;
 type Load<K, V, E> = BoxFuture<'static, Landed<K, V, E>>;
 
@@ -36,17 +36,18 @@ type Load<K, V, E> = BoxFuture<'static, Landed<K, V, E>>;
 struct Flight {
     /// The latest of the waiters' deadlines.
     until: Deadline,
-    /// The task of the waiter that polled the load last.
-    driver: AtomicWaker,
-    /// Somebody's time was up before the load came to its end.
+    /// Wakes all who wait. There is one as soon as the load was polled.
+    waiters: OnceLock<Waker>,
+    /// Somebody gave up after having waited for a fair time.
     in_vain: AtomicBool,
 }
 
-/// A waiter's share in a flight. Never dropped under the cache's lock: if it is the last one,
-/// dropping it drops the load, which takes that lock.
+/// A waiter's share in a flight. The last one is never dropped under the cache's lock: that drops
+/// the load, which takes the lock.
 pub(crate) struct Ticket<K, V, E> {
     load: Shared<Load<K, V, E>>,
     flight: Arc<Flight>,
+    since: Instant,
 }
 
 impl<K: Hash + Eq, V: Clone, E> Ticket<K, V, E> {
@@ -61,7 +62,9 @@ impl<K: Hash + Eq, V: Clone, E> Ticket<K, V, E> {
             Some(Ok(answers)) => answers.get(key).cloned().unwrap_or(Ok(None)),
             Some(Err(error)) => Err(error.clone()),
             None => {
-                self.flight.in_vain.store(true, Relaxed);
+                if self.since.elapsed() >= FAIR_CHANCE {
+                    self.flight.in_vain.store(true, Relaxed);
+                }
                 Err(Error::DeadlineExceeded)
             }
         }
@@ -78,6 +81,7 @@ impl<K, V, E> Clone for Ticket<K, V, E> {
         Ticket {
             load: self.load.clone(),
             flight: Arc::clone(&self.flight),
+            since: self.since,
         }
     }
 }
@@ -87,7 +91,9 @@ impl<K, V, E> Drop for Ticket<K, V, E> {
     /// wake-up: one of the others has to go on. `Shared` alone forgets them
     /// (<https://github.com/rust-lang/futures-rs/issues/2706>).
     fn drop(&mut self) {
-        self.flight.driver.wake();
+        if let Some(waiters) = self.flight.waiters.get() {
+            waiters.wake_by_ref();
+        }
     }
 }
 
@@ -108,6 +114,7 @@ impl<K, V, E> Seat<K, V, E> {
         Some(Ticket {
             load: self.load.upgrade()?,
             flight: Arc::clone(&self.flight),
+            since: Instant::now(),
         })
     }
 }
@@ -122,15 +129,16 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
     cache.counters.loads.add_one();
     let flight = Arc::new(Flight {
         until: deadline.share(),
-        driver: AtomicWaker::new(),
+        waiters: OnceLock::new(),
         in_vain: AtomicBool::new(false),
     });
+    let since = Instant::now();
     let running = Running {
         cache: Arc::clone(cache),
         flight: Arc::clone(&flight),
         keys: keys.clone(),
         sent: cache.clock.now(),
-        started: Instant::now(),
+        started: since,
     };
     let load = running.fly().boxed().shared();
     // There is none only for a future that was polled to its end.
@@ -140,7 +148,11 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
             (key, Seat { load, flight })
         }));
     }
-    Ticket { load, flight }
+    Ticket {
+        load,
+        flight,
+        since,
+    }
 }
 
 /// What a load means for one key.
@@ -163,26 +175,33 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
             let until = &self.flight.until;
             let load = async {
                 let loading = self.cache.loader.load(self.keys.clone(), until.clone());
-                Ok(self.outcomes(loading.await?))
+                let outcomes = self.outcomes(loading.await?);
+                Ok((outcomes.iter().map(answer).collect(), outcomes))
             };
             let mut load = pin!(until.limit(AssertUnwindSafe(load).catch_unwind()));
             poll_fn(|context| {
-                self.flight.driver.register(context.waker());
+                // `Shared` polls with the same waker always, which wakes all that it knows.
+                let waker = || context.waker().clone();
+                self.flight.waiters.get_or_init(waker);
                 load.as_mut().poll(context)
             })
             .await
         };
         let error = match end {
-            Some(Ok(Ok(outcomes))) => return Arc::new(Ok(self.land(outcomes))),
+            Some(Ok(Ok((answers, outcomes)))) => {
+                self.land(outcomes);
+                return Arc::new(Ok(answers));
+            }
             Some(Ok(Err(error))) => Error::Load(Arc::new(error)),
             Some(Err(_panic)) => Error::LoaderPanicked,
             None => Error::DeadlineExceeded,
         };
-        self.fail(Some(&error));
+        self.fail(&error);
         Arc::new(Err(error))
     }
 
-    /// What is known of each key now. Runs outside the lock: the weigher is the user's.
+    /// What is known of each key now. Runs outside the lock, and where a panic is caught: weighing
+    /// and cloning is the user's code.
     fn outcomes(&self, mut loaded: Loaded<K, V, L::Error>) -> Vec<Outcome<K, V, L::Error>> {
         let cache = &self.cache;
         let now = cache.clock.now();
@@ -199,13 +218,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
     }
 
     /// Gives up the seats, and stores what was not invalidated meanwhile.
-    fn land(&mut self, outcomes: Vec<Outcome<K, V, L::Error>>) -> HashMap<K, Answer<V, L::Error>> {
-        let answer = |(key, outcome): &Outcome<K, V, L::Error>| match outcome {
-            Ok(entry) => (key.clone(), Ok(entry.value.clone())),
-            Err(error) => (key.clone(), Err(error.clone())),
-        };
-        let answers: HashMap<_, _> = outcomes.iter().map(answer).collect();
-        if answers.values().any(Result::is_err) {
+    fn land(&mut self, outcomes: Vec<Outcome<K, V, L::Error>>) {
+        if outcomes.iter().any(|(_, outcome)| outcome.is_err()) {
             self.cache.counters.load_errors.add_one();
         }
         let cut_short = self.was_cut_short();
@@ -228,46 +242,51 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
                 Err(error) => changing.back_off.key_failed(key, error, self.sent, now),
             }
         }
-        answers
     }
 }
 
+/// What the waiters get.
+fn answer<K: Clone, V: Clone, E>((key, outcome): &Outcome<K, V, E>) -> (K, Answer<V, E>) {
+    let answer = match outcome {
+        Ok(entry) => Ok(entry.value.clone()),
+        Err(error) => Err(error.clone()),
+    };
+    (key.clone(), answer)
+}
+
 impl<K: Hash + Eq, V, L: Loader<K, V>> Running<K, V, L> {
-    /// Gives up the seats of a load that brought nothing, because of `error` or because nobody
-    /// waited for its end.
-    fn fail(&mut self, error: Option<&Error<L::Error>>) {
+    /// Gives up the seats of a load that brought nothing.
+    fn fail(&mut self, error: &Error<L::Error>) {
+        self.cache.counters.load_errors.add_one();
         // A bug is no outage: the next call loads.
-        let is_outage = !matches!(error, Some(Error::LoaderPanicked)) && !self.was_cut_short();
+        let is_outage = !matches!(error, Error::LoaderPanicked) && !self.was_cut_short();
         let now = self.cache.clock.now();
         let mut changing = self.cache.lock();
-        let mut still_wanted = false;
-        for key in take(&mut self.keys) {
-            still_wanted |= changing.free_seat(&key, &self.flight);
-        }
-        if let Some(error) = error {
-            self.cache.counters.load_errors.add_one();
-            // A load whose every key was invalidated says nothing to those who ask from then on.
-            if still_wanted && is_outage {
-                changing
-                    .back_off
-                    .loader_failed(error.clone(), self.sent, now);
-            }
+        // A load whose every key was invalidated says nothing to those who ask from then on.
+        if changing.free_seats(take(&mut self.keys), &self.flight) && is_outage {
+            changing
+                .back_off
+                .loader_failed(error.clone(), self.sent, now);
         }
     }
 
     fn was_cut_short(&self) -> bool {
-        let time_was_up = self.flight.in_vain.load(Relaxed)
-            || self.flight.until.remaining() == Some(Duration::ZERO);
-        time_was_up && self.started.elapsed() < FAIR_CHANCE
+        self.flight.until.remaining() == Some(Duration::ZERO)
+            && self.started.elapsed() < FAIR_CHANCE
     }
 }
 
 impl<K: Hash + Eq, V, L: Loader<K, V>> Drop for Running<K, V, L> {
-    /// Still in the air: its last waiter has left.
+    /// Where it is still in the air its last waiter has left.
     fn drop(&mut self) {
-        if !self.keys.is_empty() {
-            let waited = self.flight.in_vain.load(Relaxed);
-            self.fail(waited.then_some(&Error::DeadlineExceeded));
+        if self.keys.is_empty() {
+            return;
+        }
+        if self.flight.in_vain.load(Relaxed) {
+            self.fail(&Error::DeadlineExceeded);
+        } else {
+            let keys = take(&mut self.keys);
+            self.cache.lock().free_seats(keys, &self.flight);
         }
     }
 }
@@ -275,10 +294,17 @@ impl<K: Hash + Eq, V, L: Loader<K, V>> Drop for Running<K, V, L> {
 impl<K: Hash + Eq, V, E> Changing<K, V, E> {
     /// Frees the seat of `key` on this flight; false if the key was invalidated meanwhile.
     fn free_seat(&mut self, key: &K, flight: &Arc<Flight>) -> bool {
-        let ours = (self.seats.get(key)).is_some_and(|seat| Arc::ptr_eq(&seat.flight, flight));
+        let seat = self.seats.get(key);
+        let ours = seat.is_some_and(|seat| Arc::ptr_eq(&seat.flight, flight));
         if ours {
             self.seats.remove(key);
         }
         ours
+    }
+
+    /// Frees several; false if all of the keys were invalidated meanwhile.
+    fn free_seats(&mut self, keys: Vec<K>, flight: &Arc<Flight>) -> bool {
+        let freed = keys.iter().map(|key| self.free_seat(key, flight));
+        freed.fold(false, |any, freed| any | freed)
     }
 }

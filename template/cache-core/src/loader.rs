@@ -5,12 +5,14 @@ use std::hash::Hash;
 
 use crate::Deadline;
 
-/// What a key has to be. Every type that can be one is one.
+/// What a key has to be. Every type that can be one is one. Hashing and comparing must not use the
+/// cache.
 pub trait Key: Hash + Eq + Clone + Send + Sync + 'static {}
 
 impl<T: Hash + Eq + Clone + Send + Sync + 'static> Key for T {}
 
 /// What a value has to be. Every hit clones it: put large ones into an [`Arc`](std::sync::Arc).
+/// Cloning and dropping must neither use the cache nor panic.
 pub trait Value: Clone + Send + Sync + 'static {}
 
 impl<T: Clone + Send + Sync + 'static> Value for T {}

@@ -11,7 +11,7 @@ pub struct Stats {
     pub misses: u64,
     /// The misses that joined a load already under way.
     pub coalesced: u64,
-    /// The misses answered with an expired value because the load failed.
+    /// The misses answered with an expired value, since no fresh one could be had.
     pub stale_served: u64,
     /// Calls of the loader.
     pub loads: u64,

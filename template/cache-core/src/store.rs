@@ -81,7 +81,8 @@ pub(crate) fn open<K: Key, V: Value>(
         // The default policy can refuse an entry that was just loaded in favour of older ones.
         .eviction_policy(EvictionPolicy::lru())
         .eviction_listener(move |_, slot: Arc<Slot<V>>, cause| {
-            entry(&slot).take();
+            let evicted = entry(&slot).take();
+            drop(evicted);
             if cause == RemovalCause::Size {
                 counters.evictions.add_one();
             }

@@ -42,7 +42,7 @@ run "as_it_is_rendered" {
 
   assert {
     condition = aws_lambda_function.function.environment[0].variables == tomap({
-      TABLE_NAME                   = local.name
+      TABLE_NAME                   = "${local.name}-items"
       CACHE_ENABLED                = "true"
       CACHE_TTL_POLICY             = "{{ttl_policy}}"
       CACHE_TTL_SECONDS            = "{{ttl_seconds}}"
@@ -71,7 +71,7 @@ run "as_it_is_rendered" {
   }
 
   assert {
-    condition     = jsondecode(aws_iam_role_policy.function.policy).Statement[0].Resource == "arn:aws:dynamodb:eu-central-1:123456789012:table/${local.name}"
+    condition     = jsondecode(aws_iam_role_policy.function.policy).Statement[0].Resource == "arn:aws:dynamodb:eu-central-1:123456789012:table/${local.name}-items"
     error_message = "The function may read its own table only."
   }
 
@@ -137,7 +137,7 @@ run "every_variable_has_its_limits" {
     reserved_concurrency   = -2
     alarm_topic_arn        = "topic"
     error_rate_percent     = 101
-    package                = "missing.zip"
+    name                   = "1st"
   }
 
   expect_failures = [
@@ -152,7 +152,7 @@ run "every_variable_has_its_limits" {
     var.reserved_concurrency,
     var.alarm_topic_arn,
     var.error_rate_percent,
-    var.package,
+    var.name,
   ]
 }
 
@@ -183,4 +183,14 @@ run "the_edges_are_allowed" {
     condition     = aws_cloudwatch_metric_alarm.load_errors.ok_actions == toset(["arn:aws:sns:eu-central-1:123456789012:alarms"])
     error_message = "Alarms and their ends are sent to the topic."
   }
+}
+
+run "without_a_package_there_is_no_deployment" {
+  command = plan
+
+  variables {
+    package = "missing.zip"
+  }
+
+  expect_failures = [aws_lambda_function.function]
 }

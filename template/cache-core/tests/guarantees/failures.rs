@@ -206,6 +206,42 @@ async fn a_load_that_the_last_of_several_callers_waited_for_in_vain_causes_a_bac
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_in_a_hurry_neither_hides_a_failure_nor_makes_one() {
+    let (cache, mut calls, clock) = cache();
+    let patient = spawn_get(&cache, "a", Deadline::after(5 * SECOND));
+    let call = calls.next().await;
+    for hurry in [Duration::ZERO, 10 * MS] {
+        assert!(get(&cache, "a", Deadline::after(hurry)).await.is_err());
+    }
+    call.fail();
+    assert!(patient.await.unwrap().is_err());
+    assert!(get(&cache, "a", Deadline::none()).await.is_err());
+    calls.assert_none();
+
+    clock.advance(10 * SECOND);
+    let patient = spawn_get(&cache, "a", Deadline::none());
+    let call = calls.next().await;
+    assert!(get(&cache, "a", Deadline::after(10 * MS)).await.is_err());
+    tokio::time::sleep(SECOND).await;
+    patient.abort();
+    call.cancelled().await;
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_ran_backwards_does_not_end_the_back_off_for_good() {
+    let (cache, mut calls, clock) = cache();
+    assert!(fail(&cache, &mut calls, "a").await.is_err());
+    clock.change(|now| now.wall -= 100 * SECOND);
+    assert!(
+        fail(&cache, &mut calls, "a").await.is_err(),
+        "it loads again"
+    );
+    assert!(get(&cache, "a", Deadline::none()).await.is_err());
+    calls.assert_none();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_load_that_all_its_callers_gave_up_early_causes_no_back_off() {
     let (cache, mut calls, _) = cache();
     let reader = spawn_get(&cache, "a", Deadline::after(10 * SECOND));
