@@ -1,10 +1,13 @@
 //! The command line, and what it does.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::answers::{Answers, Arch, Iac, Memory, ProjectName, Trigger, Ttl, TtlPolicy};
+use crate::report::Report;
 use crate::{render, vcs, write};
 
 /// A Lambda function in Rust with a cache in front of DynamoDB, ready to deploy.
@@ -19,6 +22,14 @@ pub struct Cli {
 pub enum Command {
     /// Make a new workspace
     New(New),
+    /// Print the completions of a shell
+    Completions {
+        /// bash, elvish, fish, powershell or zsh
+        #[arg(hide_possible_values = true)]
+        shell: Shell,
+    },
+    /// Print the manual page of `cached-lambda new`
+    Man,
 }
 
 #[derive(Args)]
@@ -49,6 +60,15 @@ pub struct New {
     /// git or none [default: git, unless inside a repository]
     #[arg(long, hide_possible_values = true)]
     vcs: Option<Vcs>,
+    /// List what would be made, write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+    /// Say nothing but errors
+    #[arg(long, short)]
+    quiet: bool,
     /// Use the defaults, never ask
     #[arg(long, short)]
     yes: bool,
@@ -67,6 +87,8 @@ pub enum Error {
     Render(#[from] render::Error),
     #[error(transparent)]
     Write(#[from] write::Error),
+    #[error("cannot print: {0}")]
+    Print(io::Error),
 }
 
 impl Error {
@@ -79,57 +101,64 @@ impl Error {
     }
 }
 
-/// Makes a workspace.
+/// Makes a workspace, or says what it would be.
 pub fn run(new: New) -> Result<(), Error> {
-    let New {
-        name,
-        path,
-        arch,
-        memory,
-        ttl_policy,
-        ttl,
-        trigger,
-        iac,
-        vcs,
-        yes: _,
-    } = new;
-    if name.used != name.given {
+    let answers = Answers {
+        name: new.name,
+        arch: new.arch,
+        memory: new.memory,
+        ttl_policy: new.ttl_policy,
+        ttl: new.ttl,
+        trigger: new.trigger,
+        iac: new.iac,
+    };
+    let name = &answers.name;
+    if name.used != name.given && !new.quiet {
         eprintln!("note: the name `{}` becomes `{}`", name.given, name.used);
     }
-    let answers = Answers {
-        name,
-        arch,
-        memory,
-        ttl_policy,
-        ttl,
-        trigger,
-        iac,
-    };
     let tree = render::render(&answers)?;
-    let target = write::Target::new(&path, &answers.name.used)?;
-    let git = vcs::wanted(vcs, &path);
-    let made = target.write(&tree, git)?;
-
-    let stack = render::stack_name(&answers.name.used);
-    eprintln!("made {}, {} files", made.display(), tree.len());
-    eprintln!();
-    eprintln!("next:");
-    eprintln!("  cd {}", made.display());
-    eprintln!("  cargo test                            # starts DynamoDB Local in Docker");
-    match answers.iac {
-        Iac::Sam => {
-            eprintln!("  cd infra && sam build && sam deploy   # makes the stack {stack}");
-        }
-        Iac::Terraform => {
-            let target = match answers.arch {
-                Arch::Arm64 => "--arm64",
-                Arch::X86_64 => "--x86-64",
-            };
-            eprintln!(
-                "  cargo lambda build --release {target} --output-format zip && cd infra && \
-                 terraform init && terraform apply"
-            );
-        }
+    let target = write::Target::new(&new.path, &name.used)?;
+    let workspace = target.path().to_path_buf();
+    let report = Report::new(&answers, &workspace, &tree, new.dry_run);
+    if !new.dry_run {
+        target.write(&tree, vcs::wanted(new.vcs, &new.path))?;
+    }
+    if new.json {
+        print(&format!("{}\n", report.json()))?;
+    } else if new.dry_run {
+        print(&report.tree())?;
+    } else if !new.quiet {
+        eprint!("{}", report.text(&answers));
     }
     Ok(())
+}
+
+/// Prints the completions of a shell, for its start-up file.
+pub fn completions(shell: Shell) -> Result<(), Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cached-lambda", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+/// Prints the manual page of `cached-lambda new`, in roff.
+pub fn man() -> Result<(), Error> {
+    let mut command = Cli::command();
+    command.build();
+    let new = command.find_subcommand("new").unwrap_or(&command);
+    let mut page = Vec::new();
+    let man = clap_mangen::Man::new(new.clone()).title("cached-lambda-new");
+    man.render(&mut page).map_err(Error::Print)?;
+    print(&String::from_utf8_lossy(&page))
+}
+
+/// Prints to standard output. Who has stopped reading, as `head` does, has what it wants.
+fn print(text: &str) -> Result<(), Error> {
+    let mut output = io::stdout().lock();
+    let printed = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Print(error)),
+        _ => Ok(()),
+    }
 }

@@ -55,8 +55,13 @@ impl Target {
         })
     }
 
-    /// Writes the tree and returns where it is.
-    pub fn write(self, tree: &[File], git: bool) -> Result<PathBuf, Error> {
+    /// Where the workspace will be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the tree.
+    pub fn write(self, tree: &[File], git: bool) -> Result<(), Error> {
         let failed = |file: &Path| {
             let file = file.to_path_buf();
             |why| Error::Write { file, why }
@@ -80,7 +85,7 @@ impl Target {
         })?;
         // Nothing is left under the hidden name.
         let _ = hidden.keep();
-        Ok(self.path)
+        Ok(())
     }
 }
 
@@ -155,7 +160,8 @@ mod tests {
     fn a_tree_appears_whole_and_nothing_beside_it() {
         let parent = tempfile::tempdir().unwrap();
         let target = Target::new(parent.path(), "made").unwrap();
-        let made = target.write(&tree(), false).unwrap();
+        let made = target.path().to_path_buf();
+        target.write(&tree(), false).unwrap();
         assert_eq!(fs::read(made.join("a/b")).unwrap(), b"x");
         assert_eq!(names(parent.path()), ["made"]);
     }

@@ -262,9 +262,170 @@ Options:
       --trigger <TRIGGER>    How it is invoked: direct or function-url [default: direct]
       --iac <TOOL>           What deploys it: sam or terraform [default: sam]
       --vcs <VCS>            git or none [default: git, unless inside a repository]
+      --dry-run              List what would be made, write nothing
+      --json                 Print one JSON object on standard output
+  -q, --quiet                Say nothing but errors
   -y, --yes                  Use the defaults, never ask
   -h, --help                 Print help
 
 "#]]
     );
+}
+
+fn succeeds(folder: &Path, arguments: &[&str]) -> (String, String) {
+    let output = run(folder, arguments);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {error}");
+    (String::from_utf8(output.stdout).unwrap(), error)
+}
+
+#[test]
+fn a_dry_run_lists_the_files_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (list, said) = succeeds(
+        folder.path(),
+        &["new", "dry", "--dry-run", "--iac", "terraform"],
+    );
+    assert_eq!(names(folder.path()), [""; 0]);
+    assert_eq!(said, "");
+    assert_data_eq!(
+        list,
+        str![[r#"
+dry
+├── .github
+│   ├── workflows
+│   │   ├── ci.yml ([..]B)
+│   │   └── deploy.yml ([..]B)
+│   └── dependabot.yml ([..]B)
+...
+├── infra
+│   ├── tests
+│   │   └── plan.tftest.hcl ([..]B)
+│   ├── main.tf ([..]B)
+│   ├── observability.tf ([..]B)
+│   ├── outputs.tf ([..]B)
+│   └── variables.tf ([..]B)
+...
+└── cached-lambda.toml ([..]B)
+
+[..] files, [..] kB; nothing was written
+
+"#]]
+    );
+    // It is checked as a real run is.
+    fs::create_dir(folder.path().join("there")).unwrap();
+    assert!(
+        !run(folder.path(), &["new", "there", "--dry-run"])
+            .status
+            .success()
+    );
+}
+
+#[test]
+fn json_is_one_object_that_says_what_is_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["new", "MySvc", "--json", "--vcs", "none", "--ttl", "5m"];
+    let (json, said) = succeeds(folder.path(), &flags);
+    assert_eq!(said, "note: the name `MySvc` becomes `my-svc`\n");
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["template_version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        (&report["workspace"], &report["dry_run"]),
+        (&"my-svc".into(), &false.into())
+    );
+    let answers = serde_json::json!({
+        "project-name": "my-svc", "arch": "arm64", "memory_mb": 256, "ttl_policy": "fixed",
+        "ttl_seconds": 300, "trigger": "direct", "iac": "sam",
+    });
+    assert_eq!(report["answers"], answers);
+    let files = report["files"].as_array().unwrap();
+    assert!(files.len() > 40);
+    for file in files {
+        let path = folder
+            .path()
+            .join("my-svc")
+            .join(file["path"].as_str().unwrap());
+        assert_eq!(file["bytes"], fs::metadata(path).unwrap().len());
+    }
+    assert_eq!(report["next"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn json_is_also_what_an_error_is() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("there")).unwrap();
+    for (arguments, exit_code, part) in [
+        (&["new", "there", "--json"][..], 1, "there exists"),
+        (
+            &["new", "x", "--json", "--ttl", "0"],
+            2,
+            "that is 0 seconds",
+        ),
+        (&["new", "x", "--json", "--path", "nowhere"], 2, "nowhere"),
+        (&["new", "--json"], 2, "<NAME>"),
+    ] {
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(exit_code));
+        assert!(output.stderr.is_empty(), "{arguments:?}");
+        let error: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(error["error"]["exit_code"], exit_code);
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn quiet_says_nothing_but_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let quiet = ["new", "MySvc", "--quiet", "--vcs", "none"];
+    assert_eq!(
+        succeeds(folder.path(), &quiet),
+        (String::new(), String::new())
+    );
+    let again = run(folder.path(), &quiet);
+    assert!(!again.status.success() && !again.stderr.is_empty());
+}
+
+#[test]
+fn completions_and_the_manual_name_every_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let (man, _) = succeeds(folder.path(), &["man"]);
+    let man = man.replace('\\', "");
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (script, _) = succeeds(folder.path(), &["completions", shell]);
+        for flag in ["ttl-policy", "dry-run", "trigger", "iac"] {
+            assert!(
+                script.contains(flag) && man.contains(flag),
+                "{shell} {flag}"
+            );
+        }
+    }
+}
+
+/// `head` closes its end.
+#[cfg(unix)]
+#[test]
+fn a_reader_that_stops_reading_is_no_error() {
+    for arguments in [
+        "new x --dry-run",
+        "new x --dry-run --json",
+        "completions bash",
+        "man",
+    ] {
+        let script = format!(
+            "set -o pipefail; {} {arguments} | true",
+            env!("CARGO_BIN_EXE_cached-lambda")
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let mut shell = Command::new("bash");
+        let output = shell
+            .current_dir(folder.path())
+            .args(["-c", &script])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{output:?}"
+        );
+    }
 }

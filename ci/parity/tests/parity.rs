@@ -128,47 +128,48 @@ fn assert_same(ours: &Path, theirs: &Path) {
     assert!(ours.len() > 40);
 }
 
+#[track_caller]
+fn assert_both_make(source: &Path, name: &str, made: &str, values: Values) {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert!(with_generator(ours.path(), name, values), "{values:?}");
+    let source = path_to(source);
+    assert!(with_cargo_generate(source, theirs.path(), name, values));
+    assert_same(&ours.path().join(made), &theirs.path().join(made));
+}
+
+/// `cargo generate --path` of a clone: it finds the template itself.
 #[test]
-fn both_give_the_same_files_from_a_path() {
-    for (name, made, values) in [
-        (
-            "my-quotes",
-            "my-quotes",
-            ["arm64", "512", "fixed", "300", "direct", "sam"],
-        ),
-        (
-            "HTTPServer_2",
-            "http-server-2",
-            [
-                "x86_64",
-                "10240",
-                "per-item",
-                "86400",
-                "function-url",
-                "sam",
-            ],
-        ),
-        (
-            "my_svc",
-            "my_svc",
-            ["arm64", "128", "immutable", "1", "direct", "terraform"],
-        ),
-        (
-            "lambda2s3",
-            "lambda2s3",
-            ["x86_64", "1024", "fixed", "90", "function-url", "terraform"],
-        ),
-    ] {
-        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        assert!(with_generator(ours.path(), name, values));
-        assert!(with_cargo_generate(
-            path_to(&root()),
-            theirs.path(),
-            name,
-            values
-        ));
-        assert_same(&ours.path().join(made), &theirs.path().join(made));
+fn both_give_the_same_files_from_a_clone() {
+    assert_both_make(&root(), "my-quotes", "my-quotes", DEFAULTS);
+}
+
+#[test]
+fn both_give_the_same_files_for_every_combination() {
+    let names = [
+        ("my-svc", "my-svc"),
+        ("my_svc", "my_svc"),
+        ("MyLambda", "my-lambda"),
+        ("lambda2s3", "lambda2s3"),
+        ("HTTPServer", "http-server"),
+    ];
+    let memory = ["128", "256", "10240"];
+    let ttl = ["1", "60", "3600", "86400"];
+    let mut made = 0;
+    for arch in ["arm64", "x86_64"] {
+        for policy in ["fixed", "per-item", "immutable"] {
+            for trigger in ["direct", "function-url"] {
+                for iac in ["sam", "terraform"] {
+                    // Names and edges take turns.
+                    let (name, folder) = names[made % names.len()];
+                    let (memory, ttl) = (memory[made % memory.len()], ttl[made % ttl.len()]);
+                    let values = [arch, memory, policy, ttl, trigger, iac];
+                    assert_both_make(&root().join("template"), name, folder, values);
+                    made += 1;
+                }
+            }
+        }
     }
+    assert_eq!(made, 24);
 }
 
 /// A repository with the files of this one as they are now, committed or not.
