@@ -195,6 +195,7 @@ impl Caches<'_> {
             let value = value.map_or(0, |value| 16 + size_of::<V>() + value.heap_size());
             key.heap_size() + value
         };
+        // There are three caches.
         let spare = cache_bytes.saturating_sub(3 * LEAST_MEMORY);
         let memory = LEAST_MEMORY + spare * memory_percent / 100;
         Cache::builder(loader.end_attribute("expires_at"))
