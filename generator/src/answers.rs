@@ -22,6 +22,25 @@ pub struct Answers {
     pub iac: Iac,
 }
 
+impl Answers {
+    /// By the names of the placeholders in cargo-generate.toml, and of the keys that scripts read.
+    pub fn by_placeholder(&self) -> serde_json::Map<String, serde_json::Value> {
+        let values: [(&str, serde_json::Value); 7] = [
+            ("project-name", self.name.used.as_str().into()),
+            ("arch", self.arch.text().into()),
+            ("memory_mb", self.memory.0.into()),
+            ("ttl_policy", self.ttl_policy.text().into()),
+            ("ttl_seconds", self.ttl.0.into()),
+            ("trigger", self.trigger.text().into()),
+            ("iac", self.iac.text().into()),
+        ];
+        values
+            .into_iter()
+            .map(|(name, value)| (name.into(), value))
+            .collect()
+    }
+}
+
 /// A value that is not allowed: why, and what to do instead.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

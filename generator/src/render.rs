@@ -43,25 +43,16 @@ pub struct Error {
 
 /// Renders every file of the template, in the order of their paths.
 pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
-    let Answers {
-        name,
-        arch,
-        memory,
-        ttl_policy,
-        ttl,
-        trigger,
-        iac,
-    } = answers;
-    // The placeholders of cargo-generate.toml, all of them text as there.
-    let values = liquid::object!({
-        "project-name": name.used,
-        "arch": arch.text(),
-        "memory_mb": memory.0.to_string(),
-        "ttl_policy": ttl_policy.text(),
-        "ttl_seconds": ttl.0.to_string(),
-        "trigger": trigger.text(),
-        "iac": iac.text(),
-    });
+    // All of them text, as cargo-generate's are.
+    let text = |value: serde_json::Value| match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let values: liquid::Object = answers
+        .by_placeholder()
+        .into_iter()
+        .map(|(name, value)| (name.into(), Value::scalar(text(value))))
+        .collect();
     let is_left_out = |(placeholder, value): &(&str, &str)| {
         let answer = values.get(*placeholder);
         answer.is_some_and(|answer| answer.to_kstr() == *value)

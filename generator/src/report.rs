@@ -17,8 +17,7 @@ pub struct Report<'a> {
     workspace: &'a Path,
     /// Nothing was written.
     dry_run: bool,
-    /// By the names of the placeholders.
-    answers: serde_json::Value,
+    answers: serde_json::Map<String, serde_json::Value>,
     files: Vec<FileReport<'a>>,
     /// Commands for a shell, one after the other.
     next: [String; 3],
@@ -42,15 +41,7 @@ impl<'a> Report<'a> {
             template_version: env!("CARGO_PKG_VERSION"),
             workspace,
             dry_run,
-            answers: serde_json::json!({
-                "project-name": answers.name.used,
-                "arch": answers.arch.text(),
-                "memory_mb": answers.memory.0,
-                "ttl_policy": answers.ttl_policy.text(),
-                "ttl_seconds": answers.ttl.0,
-                "trigger": answers.trigger.text(),
-                "iac": answers.iac.text(),
-            }),
+            answers: answers.by_placeholder(),
             files: files.collect(),
             next: next(answers, workspace),
         }
