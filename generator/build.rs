@@ -9,9 +9,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Outcome<()> {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?)
-        .join("../template")
-        .canonicalize()?;
+    let root = template()?;
     println!("cargo::rerun-if-changed={}", root.display());
     println!("cargo::rerun-if-changed=build.rs");
 
@@ -48,6 +46,20 @@ fn main() -> Outcome<()> {
     code.push(']');
     fs::write(Path::new(&env::var("OUT_DIR")?).join("template.rs"), code)?;
     Ok(())
+}
+
+/// The folder of the template. In a published package it is an archive: cargo leaves folders with
+/// a manifest out of one, and the template has three.
+fn template() -> Outcome<PathBuf> {
+    let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let beside = package.join("../template");
+    if beside.join("cargo-generate.toml").exists() {
+        return Ok(beside.canonicalize()?);
+    }
+    let unpacked = PathBuf::from(env::var("OUT_DIR")?).join("template");
+    let archive = fs::File::open(package.join("template.tar"))?;
+    tar::Archive::new(archive).unpack(&unpacked)?;
+    Ok(unpacked)
 }
 
 fn verbatim(root: &Path, config: &toml::Table) -> Outcome<Gitignore> {

@@ -1,392 +1,234 @@
-//! What is asked of the user, and what is allowed. cargo-generate.toml says the same to
-//! cargo-generate; a test holds the two together.
+//! From what was given, as flags or in a file, to answers that are allowed.
 
-use std::fmt;
-use std::str::FromStr;
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::rc::Rc;
 
-use heck::{ToKebabCase, ToSnakeCase};
+use toml::Spanned;
 
-pub const MEMORY_MB: std::ops::RangeInclusive<u32> = 128..=10_240;
-pub const TTL_SECONDS: std::ops::RangeInclusive<u32> = 1..=86_400;
-pub const NAME_LENGTH: usize = 40;
+use crate::parameters::{self, NAME, Parameter};
+use crate::problem::{Problem, Source};
+
+/// A value as it was given, and where.
+pub struct Given {
+    pub parameter: &'static Parameter,
+    pub value: String,
+    /// The flag or the key.
+    pub place: String,
+    pub source: Rc<Source>,
+    pub span: Range<usize>,
+}
+
+/// The answers so far, each of them allowed, as they are rendered.
+#[derive(Debug, Default, Clone)]
+pub struct Known(BTreeMap<&'static str, String>);
+
+impl Known {
+    /// Takes what is allowed and tells what is not.
+    pub fn check(given: Vec<Given>) -> (Self, Vec<Problem>) {
+        let mut known = Known::default();
+        let mut problems = Vec::new();
+        for given in given {
+            match given.parameter.check(&given.value) {
+                Ok(value) => known.set(given.parameter, value),
+                Err(refused) => problems.push(Problem {
+                    message: format!("`{}` is not allowed for `{}`", given.value, given.place),
+                    place: given.place,
+                    value: Some(given.value),
+                    why: refused.why,
+                    instead: refused.instead,
+                    source: given.source,
+                    span: given.span,
+                }),
+            }
+        }
+        (known, problems)
+    }
+
+    /// A value that [`Parameter::check`] gave.
+    pub fn set(&mut self, parameter: &Parameter, value: String) {
+        self.0.insert(parameter.key, value);
+    }
+
+    pub fn get(&self, parameter: &Parameter) -> Option<&str> {
+        self.0.get(parameter.key).map(String::as_str)
+    }
+
+    /// The defaults for the rest. What has none, the name, must be known.
+    pub fn or_defaults(mut self) -> Answers {
+        for parameter in parameters::ALL {
+            if self.get(parameter).is_none() {
+                self.set(parameter, parameter.default.unwrap_or_default().into());
+            }
+        }
+        Answers(self)
+    }
+}
 
 /// Everything that decides about what is rendered.
 #[derive(Debug, Clone)]
-pub struct Answers {
-    pub name: ProjectName,
-    pub arch: Arch,
-    pub memory: Memory,
-    pub ttl_policy: TtlPolicy,
-    pub ttl: Ttl,
-    pub trigger: Trigger,
-    pub iac: Iac,
-}
+pub struct Answers(Known);
 
 impl Answers {
+    pub fn get(&self, parameter: &Parameter) -> &str {
+        // `or_defaults` leaves none out.
+        self.0.get(parameter).unwrap_or_default()
+    }
+
+    pub fn name(&self) -> &str {
+        self.get(&NAME)
+    }
+
     /// By the names of the placeholders in cargo-generate.toml, and of the keys that scripts read.
-    pub fn by_placeholder(&self) -> serde_json::Map<String, serde_json::Value> {
-        let values: [(&str, serde_json::Value); 7] = [
-            ("project-name", self.name.used.as_str().into()),
-            ("arch", self.arch.text().into()),
-            ("memory_mb", self.memory.0.into()),
-            ("ttl_policy", self.ttl_policy.text().into()),
-            ("ttl_seconds", self.ttl.0.into()),
-            ("trigger", self.trigger.text().into()),
-            ("iac", self.iac.text().into()),
-        ];
-        values
+    pub fn by_key(&self) -> serde_json::Map<String, serde_json::Value> {
+        parameters::ALL
             .into_iter()
-            .map(|(name, value)| (name.into(), value))
+            .map(|parameter| {
+                let text = self.get(parameter);
+                let number = parameter
+                    .is_number()
+                    .then(|| text.parse::<u32>().ok())
+                    .flatten();
+                let value = number.map_or_else(|| text.into(), Into::into);
+                (parameter.key.into(), value)
+            })
             .collect()
     }
 }
 
-/// A value that is not allowed: why, and what to do instead.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refused(String);
+/// The key that records the template's version.
+const VERSION: &str = "template-version";
 
-fn refuse<T>(why: impl Into<String>) -> Result<T, Refused> {
-    Err(Refused(why.into()))
+/// What a file of answers, such as a cached-lambda.toml, says.
+pub struct AnswersFile {
+    pub given: Vec<Given>,
+    pub problems: Vec<Problem>,
+    /// What it was made with, if it says so.
+    pub template_version: Option<String>,
 }
 
-/// The name, as given and as it is used: cargo-generate converts names, so this does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProjectName {
-    pub given: String,
-    pub used: String,
-}
-
-impl FromStr for ProjectName {
-    type Err = Refused;
-
-    fn from_str(name: &str) -> Result<Self, Refused> {
-        const ALLOWED: &str = "a name starts with a letter from A to Z or a to z and goes on with \
-            letters, digits, `-` and `_`; at most 40 characters. For example: my-quotes";
-        if name.is_empty() {
-            return refuse(format!("it is empty: {ALLOWED}"));
-        }
-        if !name.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
-            return refuse(format!("it does not start with a letter: {ALLOWED}"));
-        }
-        let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
-        if let Some(letter) = name.chars().find(|letter| !allowed(*letter)) {
-            return refuse(format!("it holds {letter:?}: {ALLOWED}"));
-        }
-        let used = if name.to_snake_case() == name {
-            name.into()
-        } else {
-            name.to_kebab_case()
-        };
-        for name in [name, &used] {
-            if name.len() > NAME_LENGTH {
-                let length = name.len();
-                return refuse(format!("`{name}` has {length} characters: {ALLOWED}"));
-            }
-            if is_windows_device(name) {
-                return refuse(format!(
-                    "`{name}` is the name of a device on Windows, where nobody could check it out: \
-                     choose another"
-                ));
-            }
-        }
-        Ok(ProjectName {
-            given: name.into(),
-            used,
-        })
+impl AnswersFile {
+    /// # Errors
+    /// Those of the file system. What is wrong in the file is in `problems`.
+    pub fn read(path: &Path) -> std::io::Result<Self> {
+        let text = fs::read_to_string(path)?;
+        Ok(Self::parse(path.display().to_string(), text))
     }
-}
 
-fn is_windows_device(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let numbered = |device| {
-        name.strip_prefix(device).is_some_and(|number| {
-            number.len() == 1 && number.starts_with(|digit: char| digit.is_ascii_digit())
-        })
-    };
-    matches!(name.as_str(), "con" | "prn" | "aux" | "nul") || numbered("com") || numbered("lpt")
-}
-
-/// Declares a choice by its values as they are written, the first being the default.
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($variant,)+ }
-
-        impl $name {
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            pub fn text(self) -> &'static str {
-                match self { $(Self::$variant => $text,)+ }
+    fn parse(name: String, text: String) -> Self {
+        let source = Rc::new(Source {
+            name: Some(name.clone()),
+            text,
+        });
+        let mut file = AnswersFile {
+            given: Vec::new(),
+            problems: Vec::new(),
+            template_version: None,
+        };
+        type Table = BTreeMap<Spanned<String>, Spanned<toml::Value>>;
+        let table: Table = match toml::from_str(&source.text) {
+            Ok(table) => table,
+            Err(error) => {
+                let end = source.text.len();
+                file.problems.push(Problem {
+                    message: format!("`{name}` is no TOML"),
+                    place: name,
+                    value: None,
+                    why: error.message().into(),
+                    instead: None,
+                    span: error.span().unwrap_or(end..end),
+                    source,
+                });
+                return file;
             }
-
-            fn find(value: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|choice| choice.text() == value)
+        };
+        for (key, value) in table {
+            let place = key.get_ref().clone();
+            let span = value.span();
+            let text = match value.into_inner() {
+                toml::Value::String(text) => text,
+                // As it is written there.
+                _ => source.text.get(span.clone()).unwrap_or_default().into(),
+            };
+            let parameter = parameters::ALL.into_iter().find(|other| other.key == place);
+            if let Some(parameter) = parameter {
+                file.given.push(Given {
+                    parameter,
+                    value: text,
+                    place,
+                    source: Rc::clone(&source),
+                    span,
+                });
+            } else if place == VERSION {
+                file.template_version = Some(text);
+            } else {
+                let keys = parameters::ALL.iter().map(|parameter| parameter.key);
+                let keys: Vec<_> = keys.chain([VERSION]).collect();
+                file.problems.push(Problem {
+                    message: format!("there is no parameter `{place}`"),
+                    instead: parameters::closest(&place, keys.iter().copied()).map(Into::into),
+                    why: format!("the keys are {}", parameters::listed(keys)),
+                    place,
+                    value: Some(text),
+                    source: Rc::clone(&source),
+                    span: key.span(),
+                });
             }
         }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.text())
-            }
-        }
-    };
-}
-
-choice! {
-    /// The processor architecture, as Lambda names it.
-    Arch {
-        Arm64 = "arm64",
-        X86_64 = "x86_64",
+        // As they stand in the file, not in the order of their keys.
+        file.problems.sort_by_key(|problem| problem.span.start);
+        file
     }
-}
-
-choice! {
-    /// How long cached items live.
-    TtlPolicy {
-        Fixed = "fixed",
-        PerItem = "per-item",
-        Immutable = "immutable",
-    }
-}
-
-choice! {
-    /// How the function is invoked.
-    Trigger {
-        Direct = "direct",
-        FunctionUrl = "function-url",
-    }
-}
-
-choice! {
-    /// What deploys it: infrastructure as code.
-    Iac {
-        Sam = "sam",
-        Terraform = "terraform",
-    }
-}
-
-impl FromStr for Arch {
-    type Err = Refused;
-
-    fn from_str(value: &str) -> Result<Self, Refused> {
-        if let Some(arch) = Self::find(value) {
-            return Ok(arch);
-        }
-        let meant = match value.to_ascii_lowercase().as_str() {
-            "arm64" | "arm" | "aarch64" | "arm64v8" | "graviton" => "; Lambda calls it arm64",
-            "x86_64" | "x86-64" | "x86" | "x64" | "amd64" | "intel" => "; Lambda calls it x86_64",
-            _ => "",
-        };
-        refuse(format!("allowed are arm64 and x86_64{meant}"))
-    }
-}
-
-impl FromStr for TtlPolicy {
-    type Err = Refused;
-
-    fn from_str(value: &str) -> Result<Self, Refused> {
-        let allowed = "allowed are fixed (for the TTL), per-item (until the item's own expires_at) \
-            and immutable (as long as the environment lives)";
-        Self::find(value).ok_or_else(|| Refused(allowed.into()))
-    }
-}
-
-impl FromStr for Trigger {
-    type Err = Refused;
-
-    fn from_str(value: &str) -> Result<Self, Refused> {
-        let allowed =
-            "allowed are direct (the Invoke API) and function-url (HTTPS, signed with IAM)";
-        Self::find(value).ok_or_else(|| Refused(allowed.into()))
-    }
-}
-
-impl FromStr for Iac {
-    type Err = Refused;
-
-    fn from_str(value: &str) -> Result<Self, Refused> {
-        let meant = match value.to_ascii_lowercase().as_str() {
-            "tf" | "tofu" | "opentofu" | "hcl" => "; the files are Terraform's",
-            "cloudformation" | "cfn" | "serverless" => "; SAM is what CloudFormation deploys",
-            _ => "",
-        };
-        Self::find(value).ok_or_else(|| Refused(format!("allowed are sam and terraform{meant}")))
-    }
-}
-
-/// The function's memory in MB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory(pub u32);
-
-impl FromStr for Memory {
-    type Err = Refused;
-
-    fn from_str(value: &str) -> Result<Self, Refused> {
-        match whole_number(value) {
-            Some(mb) if MEMORY_MB.contains(&mb) => Ok(Memory(mb)),
-            _ => refuse("allowed is a whole number of MB from 128 to 10240, such as 256"),
-        }
-    }
-}
-
-/// The time to live in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ttl(pub u32);
-
-impl FromStr for Ttl {
-    type Err = Refused;
-
-    fn from_str(value: &str) -> Result<Self, Refused> {
-        let (number, unit) = match value.strip_suffix(['s', 'm', 'h']) {
-            Some(number) => (number, &value[number.len()..]),
-            None => (value, "s"),
-        };
-        let seconds_each = match unit {
-            "h" => 3600,
-            "m" => 60,
-            _ => 1,
-        };
-        match whole_number(number).and_then(|number| number.checked_mul(seconds_each)) {
-            Some(seconds) if TTL_SECONDS.contains(&seconds) => Ok(Ttl(seconds)),
-            Some(seconds) => refuse(format!(
-                "that is {seconds} seconds; allowed are 1 second to 24 hours, such as 30s, 5m or 1h"
-            )),
-            None => refuse(
-                "allowed is a whole number of seconds, or one with s, m or h behind it, such as 90, \
-                 30s, 5m or 1h; from 1 second to 24 hours",
-            ),
-        }
-    }
-}
-
-/// Digits alone, without a leading zero: `parse` would take a plus sign, and zeros in front.
-fn whole_number(value: &str) -> Option<u32> {
-    let plain = value.bytes().all(|byte| byte.is_ascii_digit());
-    let plain = plain && (value == "0" || !value.starts_with('0'));
-    if plain { value.parse().ok() } else { None }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::parameters::{MEMORY, TTL};
 
-    fn config() -> toml::Table {
-        include_str!("../../template/cargo-generate.toml")
-            .parse()
-            .unwrap()
-    }
-
-    fn choices(placeholder: &str) -> Vec<String> {
-        let choices = config()["placeholders"][placeholder]["choices"]
-            .as_array()
-            .unwrap()
-            .clone();
-        choices
-            .iter()
-            .map(|choice| choice.as_str().unwrap().to_string())
-            .collect()
+    fn file(text: &str) -> (Known, Vec<String>) {
+        let file = AnswersFile::parse("answers.toml".into(), text.into());
+        let (known, problems) = Known::check(file.given);
+        let problems = file.problems.into_iter().chain(problems);
+        (known, problems.map(|problem| problem.message).collect())
     }
 
     #[test]
-    fn the_choices_are_those_of_cargo_generate() {
-        let texts = |all: &[Arch]| all.iter().map(Arch::to_string).collect::<Vec<_>>();
-        assert_eq!(texts(Arch::ALL), choices("arch"));
-        let texts = |all: &[TtlPolicy]| all.iter().map(TtlPolicy::to_string).collect::<Vec<_>>();
-        assert_eq!(texts(TtlPolicy::ALL), choices("ttl_policy"));
-        let texts = |all: &[Trigger]| all.iter().map(Trigger::to_string).collect::<Vec<_>>();
-        assert_eq!(texts(Trigger::ALL), choices("trigger"));
-        let texts = |all: &[Iac]| all.iter().map(Iac::to_string).collect::<Vec<_>>();
-        assert_eq!(texts(Iac::ALL), choices("iac"));
+    fn a_file_of_answers_says_what_flags_say() {
+        let (known, problems) = file("memory_mb = 512\nttl_seconds = \"5m\"\nproject-name = \"X\"");
+        assert_eq!(problems, [""; 0]);
+        let values = [&NAME, &MEMORY, &TTL].map(|parameter| known.get(parameter));
+        assert_eq!(values, [Some("x"), Some("512"), Some("300")]);
     }
 
     #[test]
-    fn the_numbers_allowed_are_those_of_cargo_generate() {
-        let regex = |placeholder: &str| {
-            let regex = config()["placeholders"][placeholder]["regex"]
-                .as_str()
-                .unwrap()
-                .to_string();
-            regex::Regex::new(&regex).unwrap()
-        };
-        let (memory, ttl) = (regex("memory_mb"), regex("ttl_seconds"));
-        for number in 0..110_000 {
-            let text = number.to_string();
-            assert_eq!(
-                memory.is_match(&text),
-                text.parse::<Memory>().is_ok(),
-                "{text}"
-            );
-            assert_eq!(ttl.is_match(&text), text.parse::<Ttl>().is_ok(), "{text}");
-        }
-        for text in [
-            "", "0128", "+256", "256.5", "0x100", " 256", "256 ", "1e3", "-256", "٣٠٠",
+    fn what_a_file_of_answers_should_not_say_is_named() {
+        for (text, problem) in [
+            ("memory_mb = 64", "`64` is not allowed for `memory_mb`"),
+            (
+                "memory_mb = 512.0",
+                "`512.0` is not allowed for `memory_mb`",
+            ),
+            (
+                "ttl_seconds = true",
+                "`true` is not allowed for `ttl_seconds`",
+            ),
+            (
+                "arch = [\"arm64\"]",
+                "`[\"arm64\"]` is not allowed for `arch`",
+            ),
+            ("ram = 1", "there is no parameter `ram`"),
+            ("[arch]", "`[arch]` is not allowed for `arch`"),
+            ("arch =", "`answers.toml` is no TOML"),
+            (
+                "arch = \"arm64\"\narch = \"arm64\"",
+                "`answers.toml` is no TOML",
+            ),
         ] {
-            assert!(
-                !memory.is_match(text) && text.parse::<Memory>().is_err(),
-                "{text}"
-            );
-            assert!(
-                !ttl.is_match(text) && text.parse::<Ttl>().is_err(),
-                "{text}"
-            );
+            assert_eq!(file(text).1, [problem], "{text}");
         }
-    }
-
-    #[test]
-    fn a_ttl_takes_units() {
-        for (text, seconds) in [
-            ("90", 90),
-            ("30s", 30),
-            ("5m", 300),
-            ("1h", 3600),
-            ("24h", 86_400),
-        ] {
-            assert_eq!(text.parse(), Ok(Ttl(seconds)), "{text}");
-        }
-        for text in [
-            "0",
-            "0s",
-            "25h",
-            "1.5s",
-            "s",
-            "5 m",
-            "1d",
-            "1h30m",
-            "99999999999h",
-            "5M",
-        ] {
-            assert!(text.parse::<Ttl>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn names_are_converted_as_cargo_generate_does() {
-        for (given, used) in [
-            ("my-svc", "my-svc"),
-            ("my_svc", "my_svc"),
-            ("MyLambda", "my-lambda"),
-            ("lambda2s3", "lambda2s3"),
-            ("HTTPServer", "http-server"),
-            ("a", "a"),
-        ] {
-            assert_eq!(given.parse::<ProjectName>().unwrap().used, used);
-        }
-    }
-
-    #[test]
-    fn names_that_make_trouble_are_refused() {
-        let long = "a".repeat(41);
-        let grows = "Ab".repeat(20);
-        for name in [
-            "", "1bad", "a b", "../x", "a/b", "con", "CON", "Com1", "lpt9", "con-", "con_", "-a",
-            "_a", "é", "аdmin", "a.b", "a\n", &long, &grows,
-        ] {
-            assert!(name.parse::<ProjectName>().is_err(), "{name:?}");
-        }
-        assert!("a".repeat(40).parse::<ProjectName>().is_ok());
-        assert!("console".parse::<ProjectName>().is_ok());
     }
 }

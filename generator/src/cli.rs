@@ -1,27 +1,48 @@
-//! The command line, and what it does.
+//! The command line: its grammar, its help, and what is wrong with one.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 use clap_complete::Shell;
 
-use crate::answers::{Answers, Arch, Iac, Memory, ProjectName, Trigger, Ttl, TtlPolicy};
-use crate::report::Report;
-use crate::{render, vcs, write};
+use crate::answers::Given;
+use crate::error::Error;
+use crate::explain;
+use crate::parameters::{self, Choice, Parameter, closest, listed};
+use crate::problem::{CommandLine, Problem};
 
 /// A Lambda function in Rust with a cache in front of DynamoDB, ready to deploy.
 #[derive(Parser)]
-#[command(version, disable_help_subcommand = true)]
-pub struct Cli {
+#[command(version, disable_help_subcommand = true, args_override_self = false)]
+struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    command: Command,
+    /// When to use colours: auto, always or never
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        global = true,
+        hide_default_value = true
+    )]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    color: Colour,
 }
 
 #[derive(Subcommand)]
 pub enum Command {
     /// Make a new workspace
     New(New),
+    /// Say what a parameter does, how to choose it and what it changes
+    Explain {
+        /// Such as ttl; without one, all of them in short
+        #[arg(allow_hyphen_values = true)]
+        parameter: Option<String>,
+    },
     /// Print the completions of a shell
     Completions {
         /// bash, elvish, fish, powershell or zsh
@@ -34,44 +55,29 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct New {
-    /// Names the folder, the stack and its resources
-    name: ProjectName,
+    #[command(flatten)]
+    pub parameters: Flags,
     /// The folder to make it in
     #[arg(long, value_name = "DIR", default_value = ".")]
-    path: PathBuf,
-    /// Processor architecture: arm64 or x86_64
-    #[arg(long, default_value = "arm64")]
-    arch: Arch,
-    /// Memory of the function in MB, 128 to 10240
-    #[arg(long, value_name = "MB", default_value = "256")]
-    memory: Memory,
-    /// How long items live: fixed, per-item or immutable
-    #[arg(long, value_name = "POLICY", default_value = "fixed")]
-    ttl_policy: TtlPolicy,
-    /// Time to live, such as 90, 30s, 5m or 1h; up to 24h
-    #[arg(long, value_name = "TIME", default_value = "60")]
-    ttl: Ttl,
-    /// How it is invoked: direct or function-url
-    #[arg(long, default_value = "direct")]
-    trigger: Trigger,
-    /// What deploys it: sam or terraform
-    #[arg(long, value_name = "TOOL", default_value = "sam")]
-    iac: Iac,
+    pub path: PathBuf,
+    /// Take answers from a cached-lambda.toml; flags win
+    #[arg(long, value_name = "FILE")]
+    pub answers: Option<PathBuf>,
     /// git or none [default: git, unless inside a repository]
     #[arg(long, hide_possible_values = true)]
-    vcs: Option<Vcs>,
+    pub vcs: Option<Vcs>,
     /// List what would be made, write nothing
     #[arg(long)]
-    dry_run: bool,
-    /// Print one JSON object on standard output
+    pub dry_run: bool,
+    /// Print one JSON object on standard output, never ask
     #[arg(long)]
-    json: bool,
-    /// Say nothing but errors
+    pub json: bool,
+    /// Say nothing but errors, never ask
     #[arg(long, short)]
-    quiet: bool,
+    pub quiet: bool,
     /// Use the defaults, never ask
     #[arg(long, short)]
-    yes: bool,
+    pub yes: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
@@ -80,85 +86,278 @@ pub enum Vcs {
     None,
 }
 
-/// Why nothing was made.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Render(#[from] render::Error),
-    #[error(transparent)]
-    Write(#[from] write::Error),
-    #[error("cannot print: {0}")]
-    Print(io::Error),
+#[derive(Clone, Copy, ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
 }
 
-impl Error {
-    /// What the process exits with: 2 is for a command line that is wrong.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Error::Write(write::Error::Folder { .. }) => 2,
-            _ => 1,
+/// The parameters as flags, with their values as they were given.
+pub struct Flags(Vec<(&'static Parameter, String)>);
+
+impl Flags {
+    pub fn given(&self, line: &CommandLine) -> Vec<Given> {
+        let given = self.0.iter().map(|(parameter, value)| Given {
+            parameter,
+            value: value.clone(),
+            place: parameter.argument(),
+            source: line.source.clone(),
+            span: match parameter.default {
+                Some(_) => line.value(&parameter.argument()),
+                None => line.argument(value),
+            },
+        });
+        given.collect()
+    }
+}
+
+impl Args for Flags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.args(parameters::ALL.map(|parameter| {
+            let argument = Arg::new(parameter.key)
+                .value_name(parameter.value_name)
+                .value_parser(AnyOf(parameter.choices()))
+                .hide_possible_values(true)
+                // So that it is told what is wrong with -1.
+                .allow_negative_numbers(true);
+            match parameter.default {
+                None => argument.help(parameter.help).action(ArgAction::Set),
+                Some(default) => argument
+                    .long(parameter.flag)
+                    .help(format!("{} [default: {default}]", parameter.help)),
+            }
+        }))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = parameters::ALL.into_iter().filter_map(|parameter| {
+            let value: Option<&String> = matches.get_one(parameter.key);
+            Some((parameter, value?.clone()))
+        });
+        Ok(Flags(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Takes any text, and offers the choices to completions: what is allowed is checked later, so
+/// that everything wrong is told at once.
+#[derive(Clone)]
+struct AnyOf(&'static [Choice]);
+
+impl TypedValueParser for AnyOf {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let choices = self.0.iter();
+        let values = choices.map(|choice| PossibleValue::new(choice.value).help(choice.meaning));
+        (!self.0.is_empty()).then(|| Box::new(values) as Box<_>)
+    }
+}
+
+/// What `--color` says, without a look at the rest.
+pub fn colours(line: &CommandLine) -> anstream::ColorChoice {
+    let arguments: Vec<_> = line.arguments().collect();
+    let given = arguments.iter().enumerate().find_map(|(index, argument)| {
+        let argument = argument.to_str()?;
+        match argument.strip_prefix("--color")? {
+            "" => arguments.get(index + 1)?.to_str(),
+            value => value.strip_prefix('='),
+        }
+    });
+    match given {
+        Some("always") => anstream::ColorChoice::Always,
+        Some("never") => anstream::ColorChoice::Never,
+        _ => anstream::ColorChoice::Auto,
+    }
+}
+
+/// A command line that could be understood.
+pub struct Parsed {
+    pub command: Command,
+    pub line: CommandLine,
+    /// Flags that were misspelt, taken for what was meant so that the rest can be checked.
+    pub problems: Vec<Problem>,
+}
+
+/// Parses the command line. Prints the help, or the version, and ends the process where that is
+/// asked for.
+pub fn parse(mut line: CommandLine) -> Result<Parsed, Error> {
+    let colour = match anstream::ColorChoice::global() {
+        anstream::ColorChoice::Always => clap::ColorChoice::Always,
+        anstream::ColorChoice::Never => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    };
+    let command = Cli::command().color(colour);
+    let mut problems = Vec::new();
+    loop {
+        let parsed = command.clone().try_get_matches_from(line.arguments());
+        let error = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+            Ok(Cli { command, .. }) => {
+                return Ok(Parsed {
+                    command,
+                    line,
+                    problems,
+                });
+            }
+            Err(error) => error,
+        };
+        let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        if is_help || !error.use_stderr() {
+            if problems.is_empty() {
+                error.exit();
+            }
+            return Err(Error::Given(problems));
+        }
+        let (problem, stand_in) = problem(&error, &line);
+        let replaced = stand_in.and_then(|right| line.take_for(problem.value.as_deref()?, &right));
+        problems.push(problem);
+        if replaced.is_none() {
+            return Err(Error::Given(problems));
         }
     }
 }
 
-/// Makes a workspace, or says what it would be.
-pub fn run(new: New) -> Result<(), Error> {
-    let answers = Answers {
-        name: new.name,
-        arch: new.arch,
-        memory: new.memory,
-        ttl_policy: new.ttl_policy,
-        ttl: new.ttl,
-        trigger: new.trigger,
-        iac: new.iac,
+/// What clap found, in its place; and what to go on with in place of the value, if it can be told.
+fn problem(error: &clap::Error, line: &CommandLine) -> (Problem, Option<String>) {
+    let texts = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        _ => Vec::new(),
     };
-    let name = &answers.name;
-    if name.used != name.given && !new.quiet {
-        eprintln!("note: the name `{}` becomes `{}`", name.given, name.used);
+    let text = |kind| texts(kind).into_iter().next();
+    // `--vcs <VCS>`, and `--vcs` alone.
+    let usage = text(ContextKind::InvalidArg).unwrap_or_default();
+    let place = usage.split(' ').next().unwrap_or_default().to_string();
+    let mut problem = Problem {
+        span: line.argument(&place),
+        value: None,
+        message: String::new(),
+        why: "see `cached-lambda --help`".into(),
+        instead: None,
+        source: line.source.clone(),
+        place,
+    };
+    let place = &problem.place;
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            problem.message = if place.starts_with('-') {
+                format!("there is no flag `{place}`")
+            } else {
+                format!("`{place}` is one argument too many")
+            };
+            problem.why = "see `cached-lambda new --help`".into();
+            problem.value = Some(place.clone());
+            problem.instead = text(ContextKind::SuggestedArg);
+            let stand_in = problem.instead.clone();
+            (problem, stand_in)
+        }
+        ErrorKind::InvalidSubcommand => {
+            let given = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let commands = Cli::command();
+            let commands: Vec<_> = commands
+                .get_subcommands()
+                .map(|one| one.get_name())
+                .collect();
+            problem.message = format!("there is no command `{given}`");
+            problem.span = line.argument(&given);
+            problem.instead = closest(&given, commands.iter().copied()).map(Into::into);
+            problem.why = format!("the commands are {}", listed(commands));
+            problem.place = given.clone();
+            problem.value = Some(given);
+            let stand_in = problem.instead.clone();
+            (problem, stand_in)
+        }
+        ErrorKind::InvalidValue => {
+            let allowed = texts(ContextKind::ValidValue);
+            let allowed: Vec<_> = allowed.iter().map(String::as_str).collect();
+            problem.value = text(ContextKind::InvalidValue).filter(|value| !value.is_empty());
+            if let Some(value) = &problem.value {
+                problem.message = format!("`{value}` is not allowed for `{place}`");
+                problem.instead = closest(value, allowed.iter().copied()).map(Into::into);
+                problem.span = if place.starts_with('-') {
+                    line.value(place)
+                } else {
+                    line.argument(value)
+                };
+            } else {
+                problem.message = format!("`{usage}` is given without its value");
+            }
+            let any = allowed.first().map(|value| value.to_string());
+            problem.why = match allowed.is_empty() {
+                true => "a value is required".into(),
+                false => format!("allowed are {}", listed(allowed)),
+            };
+            (problem, any)
+        }
+        ErrorKind::ArgumentConflict => {
+            problem.message = format!("`{place}` is given more than once");
+            problem.why = "once is allowed".into();
+            (problem, None)
+        }
+        _ => {
+            let text = error.to_string();
+            let text = text.trim_start_matches("error: ");
+            let first = text.split("\n\n").next().unwrap_or_default();
+            problem.message = first.split_whitespace().collect::<Vec<_>>().join(" ");
+            (problem, None)
+        }
     }
-    let tree = render::render(&answers)?;
-    let target = write::Target::new(&new.path, &name.used)?;
-    let workspace = target.path().to_path_buf();
-    let report = Report::new(&answers, &workspace, &tree, new.dry_run);
-    if !new.dry_run {
-        target.write(&tree, vcs::wanted(new.vcs, &new.path))?;
-    }
-    if new.json {
-        print(&format!("{}\n", report.json()))?;
-    } else if new.dry_run {
-        print(&report.tree())?;
-    } else if !new.quiet {
-        eprint!("{}", report.text(&answers));
-    }
-    Ok(())
 }
 
-/// Prints the completions of a shell, for its start-up file.
-pub fn completions(shell: Shell) -> Result<(), Error> {
+/// What is known of one parameter, or of all in short.
+pub fn explain(parameter: Option<&str>, line: &CommandLine) -> Result<String, Error> {
+    let Some(name) = parameter else {
+        return Ok(explain::all());
+    };
+    if let Some(parameter) = explain::find(name) {
+        return Ok(explain::one(parameter)?);
+    }
+    let flags = || parameters::ALL.iter().map(|parameter| parameter.flag);
+    Err(Error::Given(vec![Problem {
+        place: "[PARAMETER]".into(),
+        value: Some(name.into()),
+        message: format!("there is no parameter `{name}`"),
+        why: format!("the parameters are {}", listed(flags())),
+        instead: closest(name, flags()).map(Into::into),
+        source: line.source.clone(),
+        span: line.argument(name),
+    }]))
+}
+
+/// The completions of a shell, for its start-up file.
+pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "cached-lambda", &mut script);
-    print(&String::from_utf8_lossy(&script))
+    String::from_utf8_lossy(&script).into_owned()
 }
 
-/// Prints the manual page of `cached-lambda new`, in roff.
-pub fn man() -> Result<(), Error> {
+/// The manual page of `cached-lambda new`, in roff.
+pub fn man() -> Result<String, Error> {
     let mut command = Cli::command();
     command.build();
     let new = command.find_subcommand("new").unwrap_or(&command);
     let mut page = Vec::new();
     let man = clap_mangen::Man::new(new.clone()).title("cached-lambda-new");
     man.render(&mut page).map_err(Error::Print)?;
-    print(&String::from_utf8_lossy(&page))
-}
-
-/// Prints to standard output. Who has stopped reading, as `head` does, has what it wants.
-fn print(text: &str) -> Result<(), Error> {
-    let mut output = io::stdout().lock();
-    let printed = output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush());
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Print(error)),
-        _ => Ok(()),
-    }
+    Ok(String::from_utf8_lossy(&page).into_owned())
 }

@@ -1,10 +1,18 @@
 //! `cached-lambda`: makes a workspace for a Rust Lambda function with a cache in front of DynamoDB.
 //!
-//! Data goes one way: command line ([`cli`]) -> [`answers`] -> tree of files in memory
-//! ([`render`]) -> disk ([`mod@write`]) and [`report`].
+//! Data goes one way: command line ([`cli`]), file and [`mod@prompt`] -> [`answers`], checked by
+//! their [`parameters`] -> tree of files in memory ([`render`]) -> disk ([`mod@write`]) and
+//! [`report`]. What is wrong on the way is an [`error`], with the [`problem`]s of what was given.
 
 mod answers;
+mod cargo_workspace;
 mod cli;
+mod error;
+mod explain;
+mod new;
+mod parameters;
+mod problem;
+mod prompt;
 mod render;
 mod report;
 mod vcs;
@@ -13,39 +21,45 @@ mod write;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use cli::{Cli, Command};
+use cli::{Command, Parsed};
+use error::Error;
+use problem::CommandLine;
 
 fn main() -> ExitCode {
-    // Also for a command line that cannot be parsed.
-    let json = std::env::args_os().any(|argument| argument == "--json");
-    let failed = match Cli::try_parse() {
-        Ok(cli) => run(cli).map_err(|error| (error.to_string(), error.exit_code())),
-        Err(error) if json && error.use_stderr() => {
-            let text = error.to_string();
-            let message = text.split("\n\nFor more").next().unwrap_or_default();
-            let message = message.trim_start_matches("error: ").trim_end();
-            Err((message.to_string(), 2))
-        }
-        Err(error) => error.exit(),
-    };
-    let Err((message, exit_code)) = failed else {
+    let line = CommandLine::new(std::env::args_os());
+    // Before anything is parsed: what is wrong then is told in the same way.
+    let json = line.arguments().any(|argument| argument == "--json");
+    cli::colours(&line).write_global();
+    let Err(error) = cli::parse(line).and_then(run) else {
         return ExitCode::SUCCESS;
     };
     // Where neither can be printed nobody reads.
     let _ = if json {
-        writeln!(io::stdout(), "{}", report::json_error(&message, exit_code))
+        writeln!(io::stdout(), "{}", error.json())
     } else {
-        writeln!(io::stderr(), "error: {message}")
+        writeln!(anstream::stderr(), "{}", error.text())
     };
-    ExitCode::from(exit_code)
+    ExitCode::from(error.exit_code())
 }
 
-fn run(cli: Cli) -> Result<(), cli::Error> {
-    match cli.command {
-        Command::New(new) => cli::run(new),
-        Command::Completions { shell } => cli::completions(shell),
-        Command::Man => cli::man(),
+fn run(parsed: Parsed) -> Result<(), Error> {
+    match parsed.command {
+        Command::New(new) => new::run(&new, &parsed.line, parsed.problems),
+        _ if !parsed.problems.is_empty() => Err(Error::Given(parsed.problems)),
+        Command::Explain { parameter } => print(&cli::explain(parameter.as_deref(), &parsed.line)?),
+        Command::Completions { shell } => print(&cli::completions(shell)),
+        Command::Man => print(&cli::man()?),
+    }
+}
+
+/// Prints to standard output. Who has stopped reading, as `head` does, has what it wants.
+fn print(text: &str) -> Result<(), Error> {
+    let mut output = anstream::stdout().lock();
+    let printed = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Print(error)),
+        _ => Ok(()),
     }
 }

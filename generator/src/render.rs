@@ -9,6 +9,7 @@ use liquid_core::{
 };
 
 use crate::answers::Answers;
+use crate::parameters;
 
 /// A file of the template.
 struct Source {
@@ -44,14 +45,12 @@ pub struct Error {
 /// Renders every file of the template, in the order of their paths.
 pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
     // All of them text, as cargo-generate's are.
-    let text = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    };
-    let values: liquid::Object = answers
-        .by_placeholder()
+    let values: liquid::Object = parameters::ALL
         .into_iter()
-        .map(|(name, value)| (name.into(), Value::scalar(text(value))))
+        .map(|parameter| {
+            let value = Value::scalar(answers.get(parameter).to_string());
+            (parameter.key.into(), value)
+        })
         .collect();
     let is_left_out = |(placeholder, value): &(&str, &str)| {
         let answer = values.get(*placeholder);

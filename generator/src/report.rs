@@ -6,7 +6,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::answers::{Answers, Arch, Iac};
+use crate::answers::Answers;
+use crate::parameters::{ARCH, IAC};
+use crate::problem::shell_quoted;
 use crate::render::{self, File};
 
 /// What `--json` prints. Fields are only ever added.
@@ -41,7 +43,7 @@ impl<'a> Report<'a> {
             template_version: env!("CARGO_PKG_VERSION"),
             workspace,
             dry_run,
-            answers: answers.by_placeholder(),
+            answers: answers.by_key(),
             files: files.collect(),
             next: next(answers, workspace),
         }
@@ -56,11 +58,11 @@ impl<'a> Report<'a> {
     /// What was made and how to go on.
     pub fn text(&self, answers: &Answers) -> String {
         let [cd, test, deploy] = &self.next;
-        let stack = render::stack_name(&answers.name.used);
+        let stack = render::stack_name(answers.name());
         let (folder, files) = (self.workspace.display(), self.files.len());
-        let what = match answers.iac {
-            Iac::Sam => format!("makes the stack {stack}"),
-            Iac::Terraform => "asks where the state is".into(),
+        let what = match answers.get(&IAC) {
+            "terraform" => "asks where the state is".into(),
+            _ => format!("makes the stack {stack}"),
         };
         format!(
             "made {folder}, {files} files\n\nnext:\n  {cd}\n  {test:35}   # starts DynamoDB Local in \
@@ -138,27 +140,17 @@ fn size(bytes: usize) -> String {
 
 /// The next commands: into the workspace, its tests, its deployment.
 fn next(answers: &Answers, workspace: &Path) -> [String; 3] {
-    let deploy = match (answers.iac, answers.arch) {
-        (Iac::Sam, _) => "cd infra && sam build && sam deploy".to_string(),
-        (Iac::Terraform, arch) => {
-            let target = match arch {
-                Arch::Arm64 => "--arm64",
-                Arch::X86_64 => "--x86-64",
-            };
-            format!(
-                "cargo lambda build --release {target} --output-format zip && \
-                 terraform -chdir=infra init && terraform -chdir=infra apply"
-            )
-        }
+    let deploy = match answers.get(&IAC) {
+        "terraform" => format!(
+            "cargo lambda build --release --{} --output-format zip && \
+             terraform -chdir=infra init && terraform -chdir=infra apply",
+            answers.get(&ARCH).replace('_', "-")
+        ),
+        _ => "cd infra && sam build && sam deploy".to_string(),
     };
     [
-        format!("cd {}", workspace.display()),
+        format!("cd {}", shell_quoted(&workspace.display().to_string())),
         "cargo test".into(),
         deploy,
     ]
-}
-
-/// What `--json` prints of a failure.
-pub fn json_error(message: &str, exit_code: u8) -> String {
-    serde_json::json!({"error": {"message": message, "exit_code": exit_code}}).to_string()
 }

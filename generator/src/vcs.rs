@@ -4,13 +4,11 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::cli::Vcs;
-
 /// Whether a repository is to be made for a workspace in `folder`: not inside another one, and
 /// not where there is no git, unless it was asked for.
-pub fn wanted(vcs: Option<Vcs>, folder: &Path) -> bool {
-    match vcs {
-        Some(vcs) => vcs == Vcs::Git,
+pub fn wanted(asked: Option<bool>, folder: &Path) -> bool {
+    match asked {
+        Some(asked) => asked,
         None => {
             let inside = git(folder, &["rev-parse", "--is-inside-work-tree"]);
             inside.is_ok_and(|output| !output.status.success())

@@ -1,24 +1,58 @@
 //! From the tree in memory to the disk, in one step: everything is written to a hidden folder
-//! beside the target, which is then renamed. A run that fails leaves nothing.
+//! beside the target, which is then renamed. A run that fails or is interrupted leaves nothing.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::cargo_workspace::{self, Conflict};
 use crate::render::File;
 use crate::vcs;
 
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("--path {}: {why}; give a folder that exists", .folder.display())]
-    Folder { folder: PathBuf, why: io::Error },
-    #[error("{} exists; nothing was changed. Choose another name, or another folder with --path", .0.display())]
+    #[error("{} exists; nothing was changed", .0.display())]
     Exists(PathBuf),
+    #[error(
+        "the Cargo workspace {} would take {} for a member, by its pattern `{}`, and cargo would \
+         refuse both; nothing was made",
+        .conflict.manifest.display(), .target.display(), .conflict.pattern
+    )]
+    Workspace { target: PathBuf, conflict: Conflict },
     #[error("cannot write {}: {why}; nothing was made", .file.display())]
     Write { file: PathBuf, why: io::Error },
-    #[error("git cannot make a repository: {0}; nothing was made. Use --vcs none to do without")]
+    #[error("git cannot make a repository: {0}; nothing was made")]
     Git(io::Error),
+    #[error("interrupted; nothing was made")]
+    Interrupted,
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        const ELSEWHERE: &str = "choose another name, or another folder with --path";
+        match self {
+            Error::Exists(_) => Some(ELSEWHERE.into()),
+            Error::Workspace { conflict, .. } => Some(format!(
+                "add `exclude = [\"{}\"]` to its [workspace], or {ELSEWHERE}",
+                conflict.exclude
+            )),
+            Error::Write { why, .. } => match why.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Some("make room there, or choose another folder with --path".into())
+                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Some("choose a folder that you may write to with --path".into())
+                }
+                _ => None,
+            },
+            Error::Git(_) => Some("use --vcs none to do without".into()),
+            Error::Interrupted => None,
+        }
+    }
 }
 
 /// A folder that does not exist yet, in one that does.
@@ -30,23 +64,25 @@ pub struct Target {
 
 impl Target {
     /// Refuses whatever has that name already: an empty folder or a broken link, too.
-    pub fn new(folder: &Path, name: &str) -> Result<Self, Error> {
-        let refuse = |why| Error::Folder {
-            folder: folder.to_path_buf(),
-            why,
-        };
-        if !fs::metadata(folder).map_err(refuse)?.is_dir() {
-            return Err(refuse(io::ErrorKind::NotADirectory.into()));
-        }
+    pub fn new(folder: &Path, name: &str, tree: &[File]) -> Result<Self, Error> {
         let path = if folder == Path::new(".") {
             name.into()
         } else {
             folder.join(name)
         };
+        let failed = |why| Error::Write {
+            file: path.clone(),
+            why,
+        };
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(_) => return Err(Error::Exists(path)),
-            Err(why) => return Err(Error::Write { file: path, why }),
+            Err(why) => return Err(failed(why)),
+        }
+        let inside: BTreeSet<_> = tree.iter().flat_map(|file| file.path.ancestors()).collect();
+        if let Some(conflict) = cargo_workspace::conflict(folder, name, inside).map_err(failed)? {
+            let target = path;
+            return Err(Error::Workspace { target, conflict });
         }
         Ok(Target {
             folder: folder.to_path_buf(),
@@ -60,22 +96,43 @@ impl Target {
         &self.path
     }
 
-    /// Writes the tree.
-    pub fn write(self, tree: &[File], git: bool) -> Result<(), Error> {
+    /// What a killed run for the same target has left, if not what a running one is writing.
+    pub fn left_behind(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let prefix = hidden_prefix(&self.name);
+        let mut left: Vec<_> = entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+            .map(|entry| self.path.with_file_name(entry.file_name()))
+            .collect();
+        left.sort();
+        left
+    }
+
+    /// Writes the tree, unless `interrupted` becomes true before it is done.
+    pub fn write(self, tree: &[File], git: bool, interrupted: &AtomicBool) -> Result<(), Error> {
         let failed = |file: &Path| {
             let file = file.to_path_buf();
             |why| Error::Write { file, why }
         };
+        let go_on = || match interrupted.load(Ordering::Relaxed) {
+            true => Err(Error::Interrupted),
+            false => Ok(()),
+        };
         // Removed when it is dropped, unless it was renamed.
         let hidden = hidden_sibling(&self.folder, &self.name).map_err(failed(&self.path))?;
         for file in tree {
+            go_on()?;
             let path = hidden.path().join(&file.path);
             let shown = self.path.join(&file.path);
             write_file(&path, file).map_err(failed(&shown))?;
         }
         if git {
-            vcs::init(hidden.path()).map_err(Error::Git)?;
+            let made = vcs::init(hidden.path());
+            // Ctrl-C reaches git, too: its failure is not what to tell then.
+            go_on()?;
+            made.map_err(Error::Git)?;
         }
+        go_on()?;
         rename_without_replacing(hidden.path(), &self.path).map_err(|why| match why.kind() {
             io::ErrorKind::AlreadyExists => Error::Exists(self.path.clone()),
             _ => Error::Write {
@@ -89,14 +146,20 @@ impl Target {
     }
 }
 
+/// Hidden, and telling whose it is where a killed run leaves it.
+fn hidden_prefix(name: &str) -> String {
+    format!(".{name}.cached-lambda-")
+}
+
 fn hidden_sibling(folder: &Path, name: &str) -> io::Result<tempfile::TempDir> {
-    let prefix = format!(".{name}.");
+    let prefix = hidden_prefix(name);
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix);
     // It becomes the workspace: as open as any folder that the user makes.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    builder.tempdir_in(folder)
+    // Without the path, which is not the one to tell.
+    builder.tempdir_in(folder).map_err(|why| why.kind().into())
 }
 
 fn write_file(path: &Path, file: &File) -> io::Result<()> {
@@ -140,6 +203,8 @@ fn look_and_rename(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    static NEVER: AtomicBool = AtomicBool::new(false);
+
     fn tree() -> Vec<File> {
         let file = |path: &str| File {
             path: path.into(),
@@ -159,9 +224,9 @@ mod tests {
     #[test]
     fn a_tree_appears_whole_and_nothing_beside_it() {
         let parent = tempfile::tempdir().unwrap();
-        let target = Target::new(parent.path(), "made").unwrap();
+        let target = Target::new(parent.path(), "made", &tree()).unwrap();
         let made = target.path().to_path_buf();
-        target.write(&tree(), false).unwrap();
+        target.write(&tree(), false, &NEVER).unwrap();
         assert_eq!(fs::read(made.join("a/b")).unwrap(), b"x");
         assert_eq!(names(parent.path()), ["made"]);
     }
@@ -173,11 +238,11 @@ mod tests {
             |path: &Path| fs::write(path, "theirs"),
         ] {
             let parent = tempfile::tempdir().unwrap();
-            let target = Target::new(parent.path(), "made").unwrap();
+            let target = Target::new(parent.path(), "made", &tree()).unwrap();
             let path = parent.path().join("made");
             make(&path).unwrap();
             assert!(matches!(
-                target.write(&tree(), false),
+                target.write(&tree(), false, &NEVER),
                 Err(Error::Exists(_))
             ));
             assert!(!path.join("c").exists());
@@ -188,7 +253,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_leaves_nothing() {
         let parent = tempfile::tempdir().unwrap();
-        let target = Target::new(parent.path(), "made").unwrap();
+        let target = Target::new(parent.path(), "made", &tree()).unwrap();
         // A file where a folder has to be.
         let mut tree = tree();
         tree.insert(
@@ -199,7 +264,7 @@ mod tests {
                 executable: false,
             },
         );
-        let error = target.write(&tree, false).unwrap_err().to_string();
+        let error = target.write(&tree, false, &NEVER).unwrap_err().to_string();
         assert!(
             error.contains("made/a/b") && error.contains("nothing was made"),
             "{error}"

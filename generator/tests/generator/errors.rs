@@ -1,0 +1,658 @@
+//! Each error names the place, the value, what is allowed, and the fix; all there are at once.
+
+use std::fs;
+use std::path::Path;
+
+use snapbox::{assert_data_eq, str};
+
+use crate::{fails, generator, names, run};
+
+/// What is said of a command line that is wrong: it exits with 2 and leaves nothing.
+fn wrong(arguments: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let (error, code) = fails(folder.path(), arguments);
+    assert_eq!(code, 2, "{error}");
+    assert_eq!(names(folder.path()), [""; 0], "{arguments:?}");
+    error
+}
+
+#[test]
+fn a_value_that_is_not_allowed_is_shown_in_its_place_with_one_that_is() {
+    assert_data_eq!(
+        wrong(&["new", "x", "--memory", "127"]),
+        str![[r#"
+error: `127` is not allowed for `--memory`
+ |
+ | cached-lambda new x --memory 127
+ |                              ^^^ allowed is a whole number of MB from 128 to 10240
+ |
+help: try this
+ |
+ - cached-lambda new x --memory 127
+ + cached-lambda new x --memory 128
+ |
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--arch=aarch64"]),
+        str![[r#"
+error: `aarch64` is not allowed for `--arch`
+ |
+ | cached-lambda new x --arch=aarch64
+ |                            ^^^^^^^ allowed are arm64 and x86_64
+ |
+help: try this
+ |
+ - cached-lambda new x --arch=aarch64
+ + cached-lambda new x --arch=arm64
+ |
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--arch", "mips"]),
+        str![[r#"
+error: `mips` is not allowed for `--arch`
+ |
+ | cached-lambda new x --arch mips
+ |                            ^^^^ allowed are arm64 and x86_64
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--ttl", "0"]),
+        str![[r#"
+error: `0` is not allowed for `--ttl`
+ |
+ | cached-lambda new x --ttl 0
+ |                           ^ that is 0 seconds; allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, 5m or 1h
+ |
+help: try this
+ |
+ - cached-lambda new x --ttl 0
+ + cached-lambda new x --ttl 1s
+ |
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--ttl", "-1"]),
+        str![[r#"
+error: `-1` is not allowed for `--ttl`
+ |
+ | cached-lambda new x --ttl -1
+ |                           ^^ allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, 5m or 1h
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--ttl-policy", ""]),
+        str![[r#"
+error: `` is not allowed for `--ttl-policy`
+ |
+ | cached-lambda new x --ttl-policy ''
+ |                                  ^^ allowed are fixed, per-item and immutable
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--trigger", "url"]),
+        str![[r#"
+error: `url` is not allowed for `--trigger`
+ |
+ | cached-lambda new x --trigger url
+ |                               ^^^ allowed are direct and function-url
+ |
+help: try this
+ |
+ | cached-lambda new x --trigger function-url
+ |                               +++++++++
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--iac", "terrafrom"]),
+        str![[r#"
+error: `terrafrom` is not allowed for `--iac`
+ |
+ | cached-lambda new x --iac terrafrom
+ |                           ^^^^^^^^^ allowed are sam and terraform
+ |
+help: try this
+ |
+ - cached-lambda new x --iac terrafrom
+ + cached-lambda new x --iac terraform
+ |
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--vcs", "svn"]),
+        str![[r#"
+error: `svn` is not allowed for `--vcs`
+ |
+ | cached-lambda new x --vcs svn
+ |                           ^^^ allowed are git and none
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--color", "nevr"]),
+        str![[r#"
+error: `nevr` is not allowed for `--color`
+ |
+ | cached-lambda new x --color nevr
+ |                             ^^^^ allowed are auto, always and never
+ |
+help: try this
+ |
+ | cached-lambda new x --color never
+ |                                +
+
+"#]]
+    );
+}
+
+#[test]
+fn a_name_that_makes_trouble_is_refused_with_the_reason() {
+    assert_data_eq!(
+        wrong(&["new", "my quotes"]),
+        str![[r#"
+error: `my quotes` is not allowed for `<NAME>`
+ |
+ | cached-lambda new 'my quotes'
+ |                   ^^^^^^^^^^^ it holds ' '; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |
+help: try this
+ |
+ - cached-lambda new 'my quotes'
+ + cached-lambda new my-quotes
+ |
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "../quotes"]),
+        str![[r#"
+error: `../quotes` is not allowed for `<NAME>`
+ |
+ | cached-lambda new ../quotes
+ |                   ^^^^^^^^^ a name is no path: --path says where the folder is made; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |
+help: try this
+ |
+ - cached-lambda new ../quotes
+ + cached-lambda new quotes
+ |
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "/tmp/quotes"]),
+        str![[r#"
+error: `/tmp/quotes` is not allowed for `<NAME>`
+ |
+ | cached-lambda new /tmp/quotes
+ |                   ^^^^^^^^^^^ a name is no path: --path says where the folder is made; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |
+help: try this
+ |
+ - cached-lambda new /tmp/quotes
+ + cached-lambda new quotes
+ |
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "con"]),
+        str![[r#"
+error: `con` is not allowed for `<NAME>`
+ |
+ | cached-lambda new con
+ |                   ^^^ on Windows, `con` is the name of a device; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |
+help: try this
+ |
+ | cached-lambda new con-service
+ |                      ++++++++
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "日本語"]),
+        str![[r#"
+error: `日本語` is not allowed for `<NAME>`
+ |
+ | cached-lambda new '日本語'
+ |                   ^^^^^^^^ it does not start with a letter from A to Z; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+
+"#]]
+    );
+    // The first letter is Cyrillic.
+    assert_data_eq!(
+        wrong(&["new", "аdmin"]),
+        str![[r#"
+error: `аdmin` is not allowed for `<NAME>`
+ |
+ | cached-lambda new 'аdmin'
+ |                   ^^^^^^^ it does not start with a letter from A to Z; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", &"a".repeat(41)]),
+        str![[r#"
+error: `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa` is not allowed for `<NAME>`
+ |
+ | cached-lambda new aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+ |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa` has 41 characters; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+
+"#]]
+    );
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    assert_data_eq!(
+        wrong(&["new", "--dry-run"]),
+        str![[r#"
+error: `<NAME>` is missing
+ |
+ | cached-lambda new --dry-run
+ |                            ^ a name is required, such as my-quotes
+ |
+help: try this
+ |
+ | cached-lambda new --dry-run my-quotes
+ |                             +++++++++
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--iac"]),
+        str![[r#"
+error: `--iac <TOOL>` is given without its value
+ |
+ | cached-lambda new x --iac
+ |                     ^^^^^ allowed are sam and terraform
+
+"#]]
+    );
+}
+
+#[test]
+fn what_does_not_exist_is_named_with_what_does() {
+    assert_data_eq!(
+        wrong(&["nwe", "x"]),
+        str![[r#"
+error: there is no command `nwe`
+ |
+ | cached-lambda nwe x
+ |               ^^^ the commands are new, explain, completions and man
+ |
+help: try this
+ |
+ - cached-lambda nwe x
+ + cached-lambda new x
+ |
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--memroy=512"]),
+        str![[r#"
+error: there is no flag `--memroy`
+ |
+ | cached-lambda new x --memroy=512
+ |                     ^^^^^^^^ see `cached-lambda new --help`
+ |
+help: try this
+ |
+ - cached-lambda new x --memroy=512
+ + cached-lambda new x --memory=512
+ |
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--frobnicate"]),
+        str![[r#"
+error: there is no flag `--frobnicate`
+ |
+ | cached-lambda new x --frobnicate
+ |                     ^^^^^^^^^^^^ see `cached-lambda new --help`
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "y"]),
+        str![[r#"
+error: `y` is one argument too many
+ |
+ | cached-lambda new x y
+ |                     ^ see `cached-lambda new --help`
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--ttl", "5m", "--ttl", "1m"]),
+        str![[r#"
+error: `--ttl` is given more than once
+ |
+ | cached-lambda new x --ttl 5m --ttl 1m
+ |                              ^^^^^ once is allowed
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--yes=no"]),
+        str![[r#"
+error: unexpected value 'no' for '--yes' found; no more were expected
+ |
+ | cached-lambda new x --yes=no
+ |                     ^^^^^ see `cached-lambda --help`
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--path", "nowhere"]),
+        str![[r#"
+error: `nowhere` is no folder to make it in
+ |
+ | cached-lambda new x --path nowhere
+ |                            ^^^^^^^ No such file or directory (os error 2); it must exist
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["explain", "tll"]),
+        str![[r#"
+error: there is no parameter `tll`
+ |
+ | cached-lambda explain tll
+ |                       ^^^ the parameters are name, arch, memory, ttl-policy, ttl, trigger and iac
+ |
+help: try this
+ |
+ - cached-lambda explain tll
+ + cached-lambda explain ttl
+ |
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["completions", "tcsh"]),
+        str![[r#"
+error: `tcsh` is not allowed for `<SHELL>`
+ |
+ | cached-lambda completions tcsh
+ |                           ^^^^ allowed are bash, elvish, fish, powershell and zsh
+ |
+help: try this
+ |
+ - cached-lambda completions tcsh
+ + cached-lambda completions zsh
+ |
+
+"#]]
+    );
+    // What it stands for is not done.
+    assert_data_eq!(
+        wrong(&["--versoin"]),
+        str![[r#"
+error: there is no flag `--versoin`
+ |
+ | cached-lambda --versoin
+ |               ^^^^^^^^^ see `cached-lambda new --help`
+ |
+help: try this
+ |
+ - cached-lambda --versoin
+ + cached-lambda --version
+ |
+
+"#]]
+    );
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let arguments = [
+        "new",
+        "a b",
+        "--memroy",
+        "64",
+        "--arhc=arm",
+        "--ttl",
+        "1d",
+        "--vcs",
+        "svn",
+        "--path",
+        "nowhere",
+    ];
+    assert_data_eq!(
+        wrong(&arguments),
+        str![[r#"
+error: `a b` is not allowed for `<NAME>`
+ |
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ |                   ^^^^^ it holds ' '; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+
+error: there is no flag `--memroy`
+ |
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ |                         ^^^^^^^^ see `cached-lambda new --help`
+
+error: `64` is not allowed for `--memory`
+ |
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ |                                  ^^ allowed is a whole number of MB from 128 to 10240
+
+error: there is no flag `--arhc`
+ |
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ |                                     ^^^^^^ see `cached-lambda new --help`
+
+error: `arm` is not allowed for `--arch`
+ |
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ |                                            ^^^ allowed are arm64 and x86_64
+
+error: `1d` is not allowed for `--ttl`
+ |
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ |                                                      ^^ allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, 5m or 1h
+
+error: `svn` is not allowed for `--vcs`
+ |
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ |                                                               ^^^ allowed are git and none
+
+error: `nowhere` is no folder to make it in
+ |
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ |                                                                          ^^^^^^^ No such file or directory (os error 2); it must exist
+ |
+help: try this
+ |
+ - cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ + cached-lambda new a-b --memory 128 --arch=arm64 --ttl 1d --vcs svn --path nowhere
+ |
+
+"#]]
+    );
+}
+
+fn answers(text: &str, flags: &[&str]) -> (String, i32) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("team.toml"), text).unwrap();
+    let arguments = [&["new", "x", "--answers", "team.toml"], flags].concat();
+    let failed = fails(folder.path(), &arguments);
+    assert_eq!(names(folder.path()), ["team.toml"]);
+    failed
+}
+
+#[test]
+fn a_file_of_answers_is_held_to_the_same() {
+    let (error, code) = answers(
+        "# ours\narch = \"aarch64\"\nmemory = 512\nttl_seconds = 0\niac = \"terraform\"\n",
+        &["--trigger", "http"],
+    );
+    assert_eq!(code, 2);
+    assert_data_eq!(
+        error,
+        str![[r#"
+error: `http` is not allowed for `--trigger`
+ |
+ | cached-lambda new x --answers team.toml --trigger http
+ |                                                   ^^^^ allowed are direct and function-url
+ |
+help: try this
+ |
+ - cached-lambda new x --answers team.toml --trigger http
+ + cached-lambda new x --answers team.toml --trigger function-url
+ |
+
+error: `aarch64` is not allowed for `arch`
+ --> team.toml:2:8
+  |
+2 | arch = "aarch64"
+  |        ^^^^^^^^^ allowed are arm64 and x86_64
+
+error: there is no parameter `memory`
+ --> team.toml:3:1
+  |
+3 | memory = 512
+  | ^^^^^^ the keys are project-name, arch, memory_mb, ttl_policy, ttl_seconds, trigger, iac and template-version
+
+error: `0` is not allowed for `ttl_seconds`
+ --> team.toml:4:15
+  |
+4 | ttl_seconds = 0
+  |               ^ that is 0 seconds; allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, 5m or 1h
+  |
+help: try this
+  |
+2 ~ arch = arm64
+3 ~ memory_mb = 512
+4 ~ ttl_seconds = 1s
+  |
+
+"#]]
+    );
+    assert_data_eq!(
+        answers("arch = arm64\n", &[]).0,
+        str![[r#"
+error: `team.toml` is no TOML
+ --> team.toml:1:8
+  |
+1 | arch = arm64
+  |        ^^^^^ string values must be quoted, expected literal string
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "x", "--answers", "nowhere.toml"]),
+        str![[r#"
+error: `nowhere.toml` cannot be read
+ |
+ | cached-lambda new x --answers nowhere.toml
+ |                               ^^^^^^^^^^^^ No such file or directory (os error 2); it must exist
+
+"#]]
+    );
+}
+
+#[test]
+fn whatever_is_there_already_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name| folder.path().join(name);
+    fs::create_dir(at("empty")).unwrap();
+    fs::write(at("file"), "theirs").unwrap();
+    std::os::unix::fs::symlink("empty", at("link")).unwrap();
+    std::os::unix::fs::symlink("nowhere", at("broken")).unwrap();
+    let before = names(folder.path());
+    for name in ["empty", "file", "link", "broken"] {
+        let (error, code) = fails(folder.path(), &["new", name]);
+        assert_eq!(code, 1);
+        assert_eq!(
+            error,
+            format!(
+                "error: {name} exists; nothing was changed\n |\n = help: choose another name, or \
+                 another folder with --path\n"
+            )
+        );
+    }
+    assert_eq!(names(folder.path()), before);
+    assert_eq!(names(&at("empty")), [""; 0]);
+    assert_eq!(fs::read(at("file")).unwrap(), b"theirs");
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let error = wrong(&["new", "x\u{1b}]0;title\u{7}", "--memory", "\u{202e}1\r2"]);
+    let harmless = |letter: char| letter == '\n' || !letter.is_control() && letter != '\u{202e}';
+    assert!(error.chars().all(harmless), "{error:?}");
+}
+
+#[test]
+fn json_is_also_what_an_error_is() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("there")).unwrap();
+    for (arguments, exit_code, part) in [
+        (&["new", "there", "--json"][..], 1, "there exists"),
+        (
+            &["new", "x", "--json", "--ttl", "0"],
+            2,
+            "that is 0 seconds",
+        ),
+        (&["new", "x", "--json", "--path", "nowhere"], 2, "nowhere"),
+        (&["new", "--json"], 2, "<NAME>"),
+    ] {
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(exit_code));
+        assert!(output.stderr.is_empty(), "{arguments:?}");
+        let error: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(error["error"]["exit_code"], exit_code);
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.contains(part), "{message}");
+    }
+    let output = run(
+        folder.path(),
+        &["new", "x", "--json", "--arhc=arm", "--memory=1"],
+    );
+    let error: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let problems = serde_json::json!([
+        {
+            "place": "--arhc", "value": "--arhc", "message": "there is no flag `--arhc`",
+            "why": "see `cached-lambda new --help`", "instead": "--arch",
+        },
+        {
+            "place": "--arch", "value": "arm", "message": "`arm` is not allowed for `--arch`",
+            "why": "allowed are arm64 and x86_64", "instead": "arm64",
+        },
+        {
+            "place": "--memory", "value": "1", "message": "`1` is not allowed for `--memory`",
+            "why": "allowed is a whole number of MB from 128 to 10240", "instead": "128",
+        },
+    ]);
+    assert_eq!(error["error"]["problems"], problems);
+}
+
+/// A folder whose name is no text, too.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    for name in [&b"a b"[..], b"\xff\xfe", "日本".as_bytes(), b"*", b"-"] {
+        let name = Path::new(std::ffi::OsStr::from_bytes(name));
+        fs::create_dir(folder.path().join(name)).unwrap();
+        let mut new = generator(folder.path());
+        new.args(["new", "x", "--vcs", "none", "--path"]).arg(name);
+        let output = new.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(names(&folder.path().join(name)), ["x"]);
+    }
+}

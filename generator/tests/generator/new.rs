@@ -1,0 +1,167 @@
+//! What `new` makes, what it says, and what it leaves alone.
+
+use std::fs;
+
+use snapbox::{assert_data_eq, str};
+
+use crate::{names, run, succeeds};
+
+#[test]
+fn a_workspace_is_made_and_the_next_steps_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = [
+        "--arch",
+        "arm64",
+        "--memory",
+        "512",
+        "--ttl-policy",
+        "fixed",
+        "--ttl",
+        "5m",
+    ];
+    let output = run(folder.path(), &[&["new", "my-quotes"][..], &flags].concat());
+    assert!(output.status.success() && output.stdout.is_empty());
+    assert_data_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        str![[r#"
+made my-quotes, [..] files
+
+next:
+  cd my-quotes
+  cargo test                            # starts DynamoDB Local in Docker
+  cd infra && sam build && sam deploy   # makes the stack my-quotes
+
+"#]]
+    );
+    assert_eq!(names(folder.path()), ["my-quotes"]);
+    let record = fs::read_to_string(folder.path().join("my-quotes/cached-lambda.toml")).unwrap();
+    assert_data_eq!(
+        record,
+        str![[r#"
+# How this workspace was made, for the record. Nothing reads it when it is built or run.
+template-version = "0.1.0"
+project-name = "my-quotes"
+arch = "arm64"
+memory_mb = 512
+ttl_policy = "fixed"
+ttl_seconds = 300
+trigger = "direct"
+iac = "sam"
+
+"#]]
+    );
+}
+
+#[test]
+fn a_name_that_is_converted_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["new", "MyLambda", "--vcs", "none"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.starts_with("note: the name `MyLambda` becomes `my-lambda`\n"),
+        "{said}"
+    );
+    assert_eq!(names(folder.path()), ["my-lambda"]);
+}
+
+#[test]
+fn a_repository_is_made_unless_there_is_one_around_it_or_none_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let has_git = |name: &str| folder.path().join(name).join(".git").is_dir();
+    for (arguments, name, expected) in [
+        (&["new", "outer"][..], "outer", true),
+        (&["new", "inner", "--path", "outer"], "outer/inner", false),
+        (
+            &["new", "asked", "--path", "outer", "--vcs", "git"],
+            "outer/asked",
+            true,
+        ),
+        (&["new", "without", "--vcs", "none"], "without", false),
+    ] {
+        assert!(run(folder.path(), arguments).status.success());
+        assert_eq!(has_git(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_dry_run_lists_the_files_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (list, said) = succeeds(
+        folder.path(),
+        &["new", "dry", "--dry-run", "--iac", "terraform"],
+    );
+    assert_eq!(names(folder.path()), [""; 0]);
+    assert_eq!(said, "");
+    assert_data_eq!(
+        list,
+        str![[r#"
+dry
+├── .github
+│   ├── workflows
+│   │   ├── ci.yml ([..]B)
+│   │   └── deploy.yml ([..]B)
+│   └── dependabot.yml ([..]B)
+...
+├── infra
+│   ├── tests
+│   │   └── plan.tftest.hcl ([..]B)
+│   ├── main.tf ([..]B)
+│   ├── observability.tf ([..]B)
+│   ├── outputs.tf ([..]B)
+│   └── variables.tf ([..]B)
+...
+└── cached-lambda.toml ([..]B)
+
+[..] files, [..] kB; nothing was written
+
+"#]]
+    );
+    // It is checked as a real run is.
+    fs::create_dir(folder.path().join("there")).unwrap();
+    assert!(
+        !run(folder.path(), &["new", "there", "--dry-run"])
+            .status
+            .success()
+    );
+}
+
+#[test]
+fn json_is_one_object_that_says_what_is_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["new", "MySvc", "--json", "--vcs", "none", "--ttl", "5m"];
+    let (json, said) = succeeds(folder.path(), &flags);
+    assert_eq!(said, "note: the name `MySvc` becomes `my-svc`\n");
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["template_version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        (&report["workspace"], &report["dry_run"]),
+        (&"my-svc".into(), &false.into())
+    );
+    let answers = serde_json::json!({
+        "project-name": "my-svc", "arch": "arm64", "memory_mb": 256, "ttl_policy": "fixed",
+        "ttl_seconds": 300, "trigger": "direct", "iac": "sam",
+    });
+    assert_eq!(report["answers"], answers);
+    let files = report["files"].as_array().unwrap();
+    assert!(files.len() > 40);
+    for file in files {
+        let path = folder
+            .path()
+            .join("my-svc")
+            .join(file["path"].as_str().unwrap());
+        assert_eq!(file["bytes"], fs::metadata(path).unwrap().len());
+    }
+    assert_eq!(report["next"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn quiet_says_nothing_but_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let quiet = ["new", "MySvc", "--quiet", "--vcs", "none"];
+    assert_eq!(
+        succeeds(folder.path(), &quiet),
+        (String::new(), String::new())
+    );
+    let again = run(folder.path(), &quiet);
+    assert!(!again.status.success() && !again.stderr.is_empty());
+}

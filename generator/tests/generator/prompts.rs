@@ -1,0 +1,314 @@
+//! On a terminal: what is asked, in a real one.
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+use crate::{BINARY, names};
+
+const ROWS: NonZero<u16> = NonZero::new(40).unwrap();
+const COLUMNS: NonZero<u16> = NonZero::new(130).unwrap();
+
+const ENTER: &str = "\r";
+const DOWN: &str = "\x1b[B";
+const BACKSPACE: &str = "\x7f";
+const CTRL_C: &str = "\x03";
+const ESCAPE: &str = "\x1b";
+
+/// The generator on a terminal of its own, with what can be read on it.
+struct Terminal {
+    screen: Arc<Mutex<vt100::Parser>>,
+    keyboard: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    _terminal: Box<dyn MasterPty + Send>,
+    reader: std::thread::JoinHandle<()>,
+}
+
+impl Terminal {
+    fn run(folder: &Path, arguments: &[&str]) -> Self {
+        Self::run_with(folder, arguments, &[])
+    }
+
+    fn run_with(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let size = PtySize {
+            rows: ROWS.get(),
+            cols: COLUMNS.get(),
+            ..PtySize::default()
+        };
+        let terminal = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(BINARY);
+        command.args(arguments);
+        command.cwd(folder);
+        command.env_remove("NO_COLOR");
+        command.env("TERM", "xterm-256color");
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        let child = terminal.slave.spawn_command(command).unwrap();
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)));
+        let mut output = terminal.master.try_clone_reader().unwrap();
+        let shown = Arc::clone(&screen);
+        let reader = std::thread::spawn(move || {
+            let mut bytes = [0; 1024];
+            // A terminal without a process ends with an error on Linux.
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                shown.lock().unwrap().process(&bytes[..count]);
+            }
+        });
+        Terminal {
+            screen,
+            keyboard: terminal.master.take_writer().unwrap(),
+            child,
+            _terminal: terminal.master,
+            reader,
+        }
+    }
+
+    fn contents(&self) -> String {
+        let contents = self.screen.lock().unwrap().screen().contents();
+        let lines = contents.lines().map(str::trim_end);
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Waits until the terminal shows a text, and gives all that it shows.
+    fn shows(&self, text: &str) -> String {
+        let started = Instant::now();
+        loop {
+            let contents = self.contents();
+            if contents.contains(text) {
+                return contents;
+            }
+            // Far beyond what it takes: for a test that fails, which would hang otherwise.
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "no {text:?} in\n{contents}"
+            );
+            std::thread::yield_now();
+        }
+    }
+
+    fn press(&mut self, keys: &str) -> &mut Self {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+        self.keyboard.flush().unwrap();
+        self
+    }
+
+    /// Waits for the end: what it exits with, and what it shows then.
+    fn ends(mut self) -> (u32, String) {
+        let code = self.child.wait().unwrap().exit_code();
+        self.reader.join().unwrap();
+        let contents = self.screen.lock().unwrap().screen().contents();
+        (code, contents)
+    }
+}
+
+#[test]
+fn what_no_flag_gave_is_asked_and_the_summary_is_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [
+        "new",
+        "--ttl-policy",
+        "fixed",
+        "--ttl",
+        "5m",
+        "--vcs",
+        "none",
+    ];
+    let mut terminal = Terminal::run(folder.path(), &arguments);
+    let mut session = String::from("$ cached-lambda new --ttl-policy fixed --ttl 5m\n");
+
+    terminal.shows("? Name of the project");
+    terminal.press("my quotes\r");
+    session += &terminal.shows("did you mean my-quotes?");
+    terminal
+        .press(&BACKSPACE.repeat(7))
+        .press("-quotes")
+        .press(ENTER);
+    terminal.shows("Processor architecture");
+    session += "\n...\n\n";
+    session += &terminal.shows("Intel and AMD");
+    terminal.press(ENTER);
+    terminal.shows("Memory of the function in MB (128 to 10240) (256)");
+    terminal.press("512\r");
+    terminal.shows("How the function is invoked");
+    terminal.press(DOWN);
+    terminal.shows("> function-url");
+    terminal.press(ENTER);
+    terminal.shows("What deploys it");
+    terminal.press(ENTER);
+    terminal.shows("Make it? (Y/n)");
+    assert_eq!(names(folder.path()), [""; 0]);
+    terminal.press(ENTER);
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, 0, "{screen}");
+    session += "\n...\n\n";
+    session += screen.trim_end();
+    session += "\n";
+
+    let record = std::fs::read_to_string(folder.path().join("my-quotes/cached-lambda.toml"));
+    let record = record.unwrap();
+    for answer in [
+        "arch = \"arm64\"",
+        "memory_mb = 512",
+        "ttl_seconds = 300",
+        "\"function-url\"",
+    ] {
+        assert!(record.contains(answer), "{record}");
+    }
+    // The recorded session of the docs: `SNAPSHOTS=overwrite` records it anew.
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/session.txt");
+    snapbox::assert_data_eq!(session, snapbox::Data::read_from(&recorded, None).raw());
+}
+
+#[test]
+fn nothing_is_asked_where_flags_and_a_file_say_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("team.toml");
+    std::fs::write(
+        &file,
+        "arch = \"arm64\"\nmemory_mb = 256\nttl_policy = \"immutable\"\n",
+    )
+    .unwrap();
+    let arguments = [
+        "new",
+        "x",
+        "--answers",
+        "team.toml",
+        "--ttl",
+        "1m",
+        "--trigger",
+        "direct",
+        "--iac",
+        "sam",
+    ];
+    let (code, screen) = Terminal::run(folder.path(), &arguments).ends();
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.starts_with("made x, "), "{screen}");
+}
+
+#[test]
+fn what_has_no_effect_is_not_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [
+        "new",
+        "x",
+        "--arch",
+        "arm64",
+        "--memory",
+        "256",
+        "--ttl-policy",
+        "immutable",
+    ];
+    let mut terminal = Terminal::run(folder.path(), &arguments);
+    let screen = terminal.shows("How the function is invoked");
+    assert!(!screen.contains("Time to live"), "{screen}");
+    terminal.press(CTRL_C);
+    assert_eq!(terminal.ends().0, 130);
+}
+
+#[test]
+fn an_interrupted_question_leaves_nothing_and_exits_with_130() {
+    for keys in [CTRL_C, ESCAPE] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut terminal = Terminal::run(folder.path(), &["new", "x", "--arch", "arm64"]);
+        terminal.shows("Memory of the function");
+        terminal.press(keys);
+        let (code, screen) = terminal.ends();
+        assert_eq!(code, 130, "{screen}");
+        assert!(
+            screen.contains("error: interrupted; nothing was made"),
+            "{screen}"
+        );
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+}
+
+#[test]
+fn an_interrupted_or_declined_confirmation_leaves_nothing() {
+    for (keys, expected) in [(CTRL_C, 130), ("n\r", 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = [
+            "new",
+            "x",
+            "--arch",
+            "arm64",
+            "--memory",
+            "256",
+            "--ttl-policy",
+            "fixed",
+            "--ttl",
+            "60",
+            "--trigger",
+            "direct",
+        ];
+        let mut terminal = Terminal::run(folder.path(), &arguments);
+        terminal.shows("What deploys it");
+        terminal.press(ENTER);
+        terminal.shows("Make it? (Y/n)");
+        terminal.press(keys);
+        let (code, screen) = terminal.ends();
+        assert_eq!(code, expected, "{screen}");
+        assert!(screen.contains("nothing was made"), "{screen}");
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+}
+
+#[test]
+fn nothing_is_asked_where_nobody_wants_it() {
+    for flag in ["--yes", "--json", "--quiet"] {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["new", "x", "--vcs", "none", flag];
+        let (code, screen) = Terminal::run(folder.path(), &arguments).ends();
+        assert_eq!(
+            (code, names(folder.path())),
+            (0, vec!["x".into()]),
+            "{screen}"
+        );
+        let (code, screen) = Terminal::run(folder.path(), &["new", flag]).ends();
+        assert_eq!(code, 2);
+        assert!(screen.contains("`<NAME>` is missing"), "{screen}");
+    }
+    // A terminal that cannot move its cursor.
+    let folder = tempfile::tempdir().unwrap();
+    let dumb = [("TERM", "dumb")];
+    let (code, screen) = Terminal::run_with(folder.path(), &["new", "x"], &dumb).ends();
+    assert_eq!(code, 0, "{screen}");
+}
+
+#[test]
+fn what_is_wrong_is_told_before_anything_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, screen) = Terminal::run(folder.path(), &["new", "--memory", "1"]).ends();
+    assert_eq!(code, 2);
+    assert!(
+        screen.contains("`1` is not allowed for `--memory`"),
+        "{screen}"
+    );
+    assert!(
+        !screen.contains("<NAME>"),
+        "it would be asked for: {screen}"
+    );
+}
+
+#[test]
+fn colours_are_shown_unless_they_are_not_wanted() {
+    let has_colours = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = [&["new", "x", "--ttl", "0"], arguments].concat();
+        let terminal = Terminal::run_with(folder.path(), &arguments, variables);
+        let screen = Arc::clone(&terminal.screen);
+        assert_eq!(terminal.ends().0, 2);
+        let screen = screen.lock().unwrap();
+        let cell = screen.screen().cell(0, 0).unwrap();
+        cell.fgcolor() != vt100::Color::Default
+    };
+    assert!(has_colours(&[], &[]));
+    assert!(!has_colours(&[("NO_COLOR", "1")], &[]));
+    assert!(!has_colours(&[], &["--color=never"]));
+    assert!(!has_colours(&[("TERM", "dumb")], &[]));
+    assert!(has_colours(&[("NO_COLOR", "1")], &["--color=always"]));
+}
