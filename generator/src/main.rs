@@ -1,7 +1,7 @@
 //! `cached-lambda`: makes a workspace for a Rust Lambda function with a cache in front of DynamoDB.
 //!
 //! Data goes one way: command line ([`cli`]), file and [`mod@prompt`] -> [`answers`], checked by
-//! their [`parameters`] -> tree of files in memory ([`render`]) -> disk ([`mod@write`]) and
+//! their [`parameters`] -> the [`template`] as a tree of files in memory ([`render`]) -> disk ([`mod@write`]) and
 //! [`report`]. What is wrong on the way is an [`error`], with the [`problem`]s of what was given.
 
 mod answers;
@@ -15,6 +15,7 @@ mod problem;
 mod prompt;
 mod render;
 mod report;
+mod template;
 mod vcs;
 mod write;
 

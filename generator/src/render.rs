@@ -1,4 +1,4 @@
-//! The template, and what it becomes with the answers: a tree of files in memory.
+//! What the template becomes with the answers: a tree of files in memory.
 
 use std::path::{Path, PathBuf};
 
@@ -10,20 +10,7 @@ use liquid_core::{
 
 use crate::answers::Answers;
 use crate::parameters;
-
-/// A file of the template.
-struct Source {
-    path: &'static str,
-    contents: &'static [u8],
-    executable: bool,
-    /// `exclude` in cargo-generate.toml: copied as it is.
-    verbatim: bool,
-    /// `conditional` there: left out where one of these placeholders has this value.
-    left_out: &'static [(&'static str, &'static str)],
-}
-
-/// Embedded: no network, and no path to a template.
-const TEMPLATE: &[Source] = include!(concat!(env!("OUT_DIR"), "/template.rs"));
+use crate::template::{Config, SOURCES};
 
 /// A file of the workspace to be written.
 #[derive(Debug)]
@@ -52,22 +39,33 @@ pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
             (parameter.key.into(), value)
         })
         .collect();
-    let is_left_out = |(placeholder, value): &(&str, &str)| {
-        let answer = values.get(*placeholder);
-        answer.is_some_and(|answer| answer.to_kstr() == *value)
+    let config = Config::of_template().map_err(|why| Error {
+        file: "cargo-generate.toml",
+        why,
+    })?;
+    let answer = |placeholder: &str| {
+        let parameter = parameters::ALL
+            .into_iter()
+            .find(|parameter| parameter.key == placeholder);
+        parameter.map(|parameter| answers.get(parameter))
     };
-    TEMPLATE
+    SOURCES
         .iter()
-        .filter(|source| !source.left_out.iter().any(is_left_out))
+        .filter(|source| config.has(source.path, answer))
         .map(|source| {
             let failed = |why: String| Error {
                 file: source.path,
                 why,
             };
             let path = source.path.strip_suffix(".liquid").unwrap_or(source.path);
+            let contents = if config.is_verbatim(source.path) {
+                source.contents.to_vec()
+            } else {
+                render_file(source.contents, &values).map_err(failed)?
+            };
             Ok(File {
                 path: Path::new(path).to_path_buf(),
-                contents: render_file(source, &values).map_err(failed)?,
+                contents,
                 executable: source.executable,
             })
         })
@@ -75,13 +73,13 @@ pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
 }
 
 /// Fails on an unknown variable, which cargo-generate renders as nothing.
-fn render_file(source: &Source, values: &liquid::Object) -> Result<Vec<u8>, String> {
+fn render_file(contents: &[u8], values: &liquid::Object) -> Result<Vec<u8>, String> {
     let is_tag = |pair: &[u8]| matches!(pair, b"{{" | b"{%");
     // Parsing costs, and most files have no tag.
-    if source.verbatim || !source.contents.windows(2).any(is_tag) {
-        return Ok(source.contents.to_vec());
+    if !contents.windows(2).any(is_tag) {
+        return Ok(contents.to_vec());
     }
-    let text = std::str::from_utf8(source.contents).map_err(|error| error.to_string())?;
+    let text = std::str::from_utf8(contents).map_err(|error| error.to_string())?;
     let parser = ParserBuilder::with_stdlib().filter(KebabCaseParser).build();
     let rendered = parser.and_then(|parser| parser.parse(text)?.render(values));
     Ok(rendered.map_err(|error| error.to_string())?.into_bytes())
@@ -118,15 +116,8 @@ mod tests {
 
     #[test]
     fn an_unknown_variable_is_an_error_and_not_nothing() {
-        let source = |contents| Source {
-            path: "x",
-            contents,
-            executable: false,
-            verbatim: false,
-            left_out: &[],
-        };
         let values = liquid::object!({"known": "a b"});
-        let render = |contents| render_file(&source(contents), &values);
+        let render = |contents| render_file(contents, &values);
         assert_eq!(render(b"{{known | kebab_case}}").unwrap(), b"a-b");
         assert!(render(b"{{unknown}}").unwrap_err().contains("unknown"));
         assert!(render(b"{% nonsense %}").is_err());

@@ -484,6 +484,13 @@ help: try this
     );
 }
 
+#[test]
+fn the_docs_show_what_is_said() {
+    let docs = include_str!("../../../docs/src/generator.md");
+    let said = wrong(&["new", "x", "--arch", "aarch64", "--memroy", "64"]);
+    assert!(docs.contains(&said), "{said}");
+}
+
 fn answers(text: &str, flags: &[&str]) -> (String, i32) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("team.toml"), text).unwrap();

@@ -1,1 +1,0 @@
-//! Has tests alone: the generator against cargo-generate, used as a library.
