@@ -34,6 +34,10 @@ impl Known {
             match given.parameter.check(&given.value) {
                 Ok(value) => known.set(given.parameter, value),
                 Err(refused) => problems.push(Problem {
+                    written: given.source.name.as_ref().and_then(|_| {
+                        let instead = given.parameter.check(refused.instead.as_deref()?).ok()?;
+                        Some(in_toml(given.parameter, &instead))
+                    }),
                     message: format!("`{}` is not allowed for `{}`", given.value, given.place),
                     place: given.place,
                     value: Some(given.value),
@@ -98,6 +102,15 @@ impl Answers {
     }
 }
 
+/// A value as cached-lambda.toml records it.
+fn in_toml(parameter: &Parameter, value: &str) -> String {
+    // No value that is allowed needs an escape.
+    match parameter.is_number() {
+        true => value.into(),
+        false => format!("\"{value}\""),
+    }
+}
+
 /// The key that records the template's version.
 const VERSION: &str = "template-version";
 
@@ -138,6 +151,7 @@ impl AnswersFile {
                     value: None,
                     why: error.message().into(),
                     instead: None,
+                    written: None,
                     span: error.span().unwrap_or(end..end),
                     source,
                 });
@@ -172,6 +186,7 @@ impl AnswersFile {
                     why: format!("the keys are {}", parameters::listed(keys)),
                     place,
                     value: Some(text),
+                    written: None,
                     source: Rc::clone(&source),
                     span: key.span(),
                 });

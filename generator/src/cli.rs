@@ -17,7 +17,7 @@ use crate::problem::{CommandLine, Problem};
 
 /// A Lambda function in Rust with a cache in front of DynamoDB, ready to deploy.
 #[derive(Parser)]
-#[command(version, disable_help_subcommand = true, args_override_self = false)]
+#[command(version, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,7 +27,7 @@ struct Cli {
         value_name = "WHEN",
         default_value = "auto",
         global = true,
-        hide_default_value = true
+        display_order = 1000
     )]
     #[arg(hide_default_value = true, hide_possible_values = true)]
     color: Colour,
@@ -104,8 +104,8 @@ impl Flags {
             place: parameter.argument(),
             source: line.source.clone(),
             span: match parameter.default {
-                Some(_) => line.value(&parameter.argument()),
-                None => line.argument(value),
+                Some(_) => line.span(line.value(&parameter.argument())),
+                None => line.span(line.positional(1)),
             },
         });
         given.collect()
@@ -174,17 +174,20 @@ impl TypedValueParser for AnyOf {
     }
 }
 
+/// The command line that the process was given.
+pub fn line() -> CommandLine {
+    let command = Cli::command();
+    let commands = command.get_subcommands().chain([&command]);
+    let arguments = commands.flat_map(clap::Command::get_arguments);
+    let with_value = arguments.filter(|argument| argument.get_action().takes_values());
+    let with_value = with_value.filter_map(Arg::get_long);
+    let with_value = with_value.map(|flag| format!("--{flag}"));
+    CommandLine::new(std::env::args_os(), with_value.collect())
+}
+
 /// What `--color` says, without a look at the rest.
 pub fn colours(line: &CommandLine) -> anstream::ColorChoice {
-    let arguments: Vec<_> = line.arguments().collect();
-    let given = arguments.iter().enumerate().find_map(|(index, argument)| {
-        let argument = argument.to_str()?;
-        match argument.strip_prefix("--color")? {
-            "" => arguments.get(index + 1)?.to_str(),
-            value => value.strip_prefix('='),
-        }
-    });
-    match given {
+    match line.value("--color").map(|value| line.text(value)) {
         Some("always") => anstream::ColorChoice::Always,
         Some("never") => anstream::ColorChoice::Never,
         _ => anstream::ColorChoice::Auto,
@@ -228,17 +231,20 @@ pub fn parse(mut line: CommandLine) -> Result<Parsed, Error> {
             }
             return Err(Error::Given(problems));
         }
-        let (problem, stand_in) = problem(&error, &line);
-        let replaced = stand_in.and_then(|right| line.take_for(problem.value.as_deref()?, &right));
+        let (problem, piece, stand_in) = problem(&error, &line);
         problems.push(problem);
-        if replaced.is_none() {
+        let replaced = piece.zip(stand_in);
+        if replaced
+            .and_then(|(piece, right)| line.replace(piece, &right))
+            .is_none()
+        {
             return Err(Error::Given(problems));
         }
     }
 }
 
-/// What clap found, in its place; and what to go on with in place of the value, if it can be told.
-fn problem(error: &clap::Error, line: &CommandLine) -> (Problem, Option<String>) {
+/// What clap found, in its place: a piece of the line; and what to go on with instead of that.
+fn problem(error: &clap::Error, line: &CommandLine) -> (Problem, Option<usize>, Option<String>) {
     let texts = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => vec![text.clone()],
         Some(ContextValue::Strings(texts)) => texts.clone(),
@@ -247,81 +253,97 @@ fn problem(error: &clap::Error, line: &CommandLine) -> (Problem, Option<String>)
     let text = |kind| texts(kind).into_iter().next();
     // `--vcs <VCS>`, and `--vcs` alone.
     let usage = text(ContextKind::InvalidArg).unwrap_or_default();
-    let place = usage.split(' ').next().unwrap_or_default().to_string();
-    let mut problem = Problem {
-        span: line.argument(&place),
-        value: None,
-        message: String::new(),
-        why: "see `cached-lambda --help`".into(),
-        instead: None,
-        source: line.source.clone(),
-        place,
-    };
-    let place = &problem.place;
+    let mut place = usage.split(' ').next().unwrap_or_default().to_string();
+    let mut value = None;
+    let mut instead = None;
+    let mut stand_in = None;
+    let mut why = String::from("see `cached-lambda --help`");
+    let mut piece = line.flag(&place);
+    let message;
     match error.kind() {
         ErrorKind::UnknownArgument => {
-            problem.message = if place.starts_with('-') {
-                format!("there is no flag `{place}`")
-            } else {
+            message = if !place.starts_with('-') {
                 format!("`{place}` is one argument too many")
+            } else if Cli::command()
+                .get_subcommands()
+                .any(|command| has(command, &place))
+            {
+                format!("`{place}` stands in the wrong place")
+            } else {
+                format!("there is no flag `{place}`")
             };
-            problem.why = "see `cached-lambda new --help`".into();
-            problem.value = Some(place.clone());
-            problem.instead = text(ContextKind::SuggestedArg);
-            let stand_in = problem.instead.clone();
-            (problem, stand_in)
+            if let Some(command) = line.positional(0) {
+                why = format!("see `cached-lambda {} --help`", line.text(command));
+            }
+            value = Some(place.clone());
+            instead = text(ContextKind::SuggestedArg);
+            stand_in = instead.clone();
         }
         ErrorKind::InvalidSubcommand => {
-            let given = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            place = text(ContextKind::InvalidSubcommand).unwrap_or_default();
             let commands = Cli::command();
-            let commands: Vec<_> = commands
-                .get_subcommands()
-                .map(|one| one.get_name())
-                .collect();
-            problem.message = format!("there is no command `{given}`");
-            problem.span = line.argument(&given);
-            problem.instead = closest(&given, commands.iter().copied()).map(Into::into);
-            problem.why = format!("the commands are {}", listed(commands));
-            problem.place = given.clone();
-            problem.value = Some(given);
-            let stand_in = problem.instead.clone();
-            (problem, stand_in)
+            let commands = commands.get_subcommands().map(clap::Command::get_name);
+            let commands: Vec<_> = commands.collect();
+            message = format!("there is no command `{place}`");
+            instead = closest(&place, commands.iter().copied()).map(Into::into);
+            why = format!("the commands are {}", listed(commands));
+            piece = line.positional(0);
+            value = Some(place.clone());
+            stand_in = instead.clone();
         }
         ErrorKind::InvalidValue => {
             let allowed = texts(ContextKind::ValidValue);
             let allowed: Vec<_> = allowed.iter().map(String::as_str).collect();
-            problem.value = text(ContextKind::InvalidValue).filter(|value| !value.is_empty());
-            if let Some(value) = &problem.value {
-                problem.message = format!("`{value}` is not allowed for `{place}`");
-                problem.instead = closest(value, allowed.iter().copied()).map(Into::into);
-                problem.span = if place.starts_with('-') {
-                    line.value(place)
-                } else {
-                    line.argument(value)
+            value = text(ContextKind::InvalidValue).filter(|value| !value.is_empty());
+            if let Some(value) = &value {
+                message = format!("`{value}` is not allowed for `{place}`");
+                instead = closest(value, allowed.iter().copied()).map(Into::into);
+                stand_in = allowed.first().map(|value| value.to_string());
+                piece = match place.starts_with('-') {
+                    true => line.value(&place),
+                    false => line.positional(1),
                 };
             } else {
-                problem.message = format!("`{usage}` is given without its value");
+                message = format!("`{usage}` is given without its value");
             }
-            let any = allowed.first().map(|value| value.to_string());
-            problem.why = match allowed.is_empty() {
+            why = match allowed.is_empty() {
                 true => "a value is required".into(),
                 false => format!("allowed are {}", listed(allowed)),
             };
-            (problem, any)
         }
         ErrorKind::ArgumentConflict => {
-            problem.message = format!("`{place}` is given more than once");
-            problem.why = "once is allowed".into();
-            (problem, None)
+            message = format!("`{place}` is given more than once");
+            why = "once is allowed".into();
+        }
+        ErrorKind::InvalidUtf8 => {
+            message = "an argument is no text in UTF-8".into();
+            piece = line.not_text();
+            why = "only --path and --answers take what is none".into();
         }
         _ => {
             let text = error.to_string();
             let text = text.trim_start_matches("error: ");
             let first = text.split("\n\n").next().unwrap_or_default();
-            problem.message = first.split_whitespace().collect::<Vec<_>>().join(" ");
-            (problem, None)
+            message = first.split_whitespace().collect::<Vec<_>>().join(" ");
         }
     }
+    let problem = Problem {
+        place,
+        value,
+        message,
+        why,
+        instead,
+        written: None,
+        source: line.source.clone(),
+        span: line.span(piece),
+    };
+    (problem, piece, stand_in)
+}
+
+/// Whether a command has a flag of that name.
+fn has(command: &clap::Command, flag: &str) -> bool {
+    let mut flags = command.get_arguments().filter_map(Arg::get_long);
+    flags.any(|long| flag.strip_prefix("--") == Some(long))
 }
 
 /// What is known of one parameter, or of all in short.
@@ -339,8 +361,9 @@ pub fn explain(parameter: Option<&str>, line: &CommandLine) -> Result<String, Er
         message: format!("there is no parameter `{name}`"),
         why: format!("the parameters are {}", listed(flags())),
         instead: closest(name, flags()).map(Into::into),
+        written: None,
         source: line.source.clone(),
-        span: line.argument(name),
+        span: line.span(line.positional(1).or_else(|| line.flag(name))),
     }]))
 }
 
@@ -348,7 +371,13 @@ pub fn explain(parameter: Option<&str>, line: &CommandLine) -> Result<String, Er
 pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "cached-lambda", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+    let script = String::from_utf8_lossy(&script);
+    // In bash, clap_complete looks for other names than it sets where a program has a hyphen in its
+    // own: https://github.com/clap-rs/clap/issues/6421
+    script.replace(
+        "cached__subcmd__lambda__subcmd__",
+        "cached__lambda__subcmd__",
+    )
 }
 
 /// The manual page of `cached-lambda new`, in roff.

@@ -24,12 +24,11 @@ use std::process::ExitCode;
 
 use cli::{Command, Parsed};
 use error::Error;
-use problem::CommandLine;
 
 fn main() -> ExitCode {
-    let line = CommandLine::new(std::env::args_os());
+    let line = cli::line();
     // Before anything is parsed: what is wrong then is told in the same way.
-    let json = line.arguments().any(|argument| argument == "--json");
+    let json = line.flag("--json").is_some();
     cli::colours(&line).write_global();
     let Err(error) = cli::parse(line).and_then(run) else {
         return ExitCode::SUCCESS;

@@ -1,6 +1,6 @@
 //! `cached-lambda new`: from what was given to a workspace on the disk.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,6 +16,13 @@ use crate::report::Report;
 use crate::write::Target;
 use crate::{print, prompt, render, vcs};
 
+/// Tells people something. Where nobody can read it there is nobody to tell that.
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        let _ = writeln!(anstream::stderr(), $($argument)*);
+    }};
+}
+
 /// Makes a workspace, or says what it would be. `problems` are those found so far.
 pub fn run(new: &New, line: &CommandLine, problems: Vec<Problem>) -> Result<(), Error> {
     let answers = answers(new, line, problems)?;
@@ -24,9 +31,7 @@ pub fn run(new: &New, line: &CommandLine, problems: Vec<Problem>) -> Result<(), 
     if !new.quiet {
         for left in target.left_behind() {
             let left = left.display();
-            anstream::eprintln!(
-                "note: a run that was stopped has left {left}; remove it, unless one is running"
-            );
+            say!("note: a run that was stopped has left {left}; remove it, unless one is running");
         }
     }
     let workspace = target.path().to_path_buf();
@@ -41,7 +46,7 @@ pub fn run(new: &New, line: &CommandLine, problems: Vec<Problem>) -> Result<(), 
     } else if new.dry_run {
         print(&report.tree())?;
     } else if !new.quiet {
-        anstream::eprint!("{}", report.text(&answers));
+        say!("{}", report.text(&answers).trim_end());
     }
     Ok(())
 }
@@ -52,10 +57,14 @@ fn answers(new: &New, line: &CommandLine, mut problems: Vec<Problem>) -> Result<
         place: flag.into(),
         value: Some(value.display().to_string()),
         message,
-        why: format!("{why}; it must exist"),
+        why: match why.kind() {
+            io::ErrorKind::NotFound => format!("{why}; it must exist"),
+            _ => why.to_string(),
+        },
         instead: None,
+        written: None,
         source: line.source.clone(),
-        span: line.value(flag),
+        span: line.span(line.value(flag)),
     };
     let mut given = new.parameters.given(line);
     if let Some(path) = &new.answers {
@@ -65,8 +74,8 @@ fn answers(new: &New, line: &CommandLine, mut problems: Vec<Problem>) -> Result<
                     && version != env!("CARGO_PKG_VERSION")
                     && !new.quiet
                 {
-                    anstream::eprintln!(
-                        "note: {} was made with version {version}; this is {}",
+                    say!(
+                        "note: {} was made with version {version:?}; this is {}",
                         path.display(),
                         env!("CARGO_PKG_VERSION")
                     );
@@ -97,9 +106,10 @@ fn answers(new: &New, line: &CommandLine, mut problems: Vec<Problem>) -> Result<
             value: None,
             message: format!("`{}` is missing", NAME.argument()),
             why: "a name is required, such as my-quotes".into(),
-            instead: Some(" my-quotes".into()),
+            instead: Some("my-quotes".into()),
+            written: Some(" my-quotes".into()),
             source: line.source.clone(),
-            span: line.end(),
+            span: line.span(None),
         });
     }
     if !problems.is_empty() {
@@ -111,7 +121,7 @@ fn answers(new: &New, line: &CommandLine, mut problems: Vec<Problem>) -> Result<
         && given != used
         && !new.quiet
     {
-        anstream::eprintln!("note: the name `{given}` becomes `{used}`");
+        say!("note: the name `{given}` becomes `{used}`");
     }
     if ask {
         let make = if new.dry_run {

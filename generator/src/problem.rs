@@ -29,6 +29,9 @@ pub struct Problem {
     pub why: String,
     /// What may have been meant, and is allowed.
     pub instead: Option<String>,
+    /// How `instead` is written where it stands, if not as it is.
+    #[serde(skip)]
+    pub written: Option<String>,
     #[serde(skip)]
     pub source: Rc<Source>,
     /// Bytes of the source's text.
@@ -63,8 +66,8 @@ pub fn text(problems: &[Problem], renderer: &Renderer) -> String {
                 .filter(|other| Rc::ptr_eq(&other.source, source));
             let patches: Vec<_> = same
                 .filter_map(|problem| {
-                    let instead = problem.instead.as_deref()?;
-                    Some(Patch::new(problem.span.clone(), instead.to_string()))
+                    let instead = problem.written.as_ref().or(problem.instead.as_ref())?;
+                    Some(Patch::new(problem.span.clone(), instead.clone()))
                 })
                 .collect();
             if !patches.is_empty() {
@@ -79,110 +82,134 @@ pub fn text(problems: &[Problem], renderer: &Renderer) -> String {
     reports.join("\n\n")
 }
 
-/// The command line as a text, and where its arguments are in it.
+/// The command line as a text, in pieces: `--ttl=5m` is two of them.
 pub struct CommandLine {
     pub source: Rc<Source>,
-    /// The program is the first of them.
-    arguments: Vec<Argument>,
+    /// As they go to the parser, the program first.
+    arguments: Vec<OsString>,
+    pieces: Vec<Piece>,
+    /// Flags whose value is the next piece.
+    with_value: Vec<String>,
 }
 
-struct Argument {
-    /// As it goes to the parser.
-    given: OsString,
-    /// `--ttl` of `--ttl=5m`, or all of it.
-    name: String,
+struct Piece {
+    text: String,
     span: Range<usize>,
-    /// What follows the `=`.
-    value: Option<(String, Range<usize>)>,
+    /// Of which argument it is all, or a part.
+    argument: usize,
+    replaced: bool,
 }
 
 impl CommandLine {
-    pub fn new(given: impl IntoIterator<Item = OsString>) -> Self {
+    pub fn new(given: impl IntoIterator<Item = OsString>, with_value: Vec<String>) -> Self {
+        let arguments: Vec<OsString> = given.into_iter().collect();
         let mut text = String::new();
-        let mut push = |separator: &str, piece: &str| {
-            text.push_str(separator);
-            let start = text.len();
-            // As a shell takes it, so that it can be copied.
-            text.push_str(&shell_quoted(piece));
-            start..text.len()
-        };
-        let mut arguments = Vec::new();
-        for given in given {
-            let shown = given.to_string_lossy().into_owned();
-            let (name, value) = match shown.split_once('=') {
-                _ if arguments.is_empty() => ("cached-lambda", None),
-                Some((name, value)) if name.starts_with("--") => (name, Some(value)),
-                _ => (shown.as_str(), None),
+        let mut pieces = Vec::new();
+        let mut is_escaped = false;
+        for (argument, given) in arguments.iter().enumerate() {
+            let given = given.to_string_lossy();
+            let parts = match given.split_once('=') {
+                _ if argument == 0 => vec!["cached-lambda"],
+                Some((flag, value)) if flag.starts_with("--") && !is_escaped => vec![flag, value],
+                _ => vec![given.as_ref()],
             };
-            let separator = if arguments.is_empty() { "" } else { " " };
-            arguments.push(Argument {
-                given,
-                name: name.into(),
-                span: push(separator, name),
-                value: value.map(|value| (value.into(), push("=", value))),
-            });
+            is_escaped |= given == "--";
+            for (index, part) in parts.into_iter().enumerate() {
+                let separator = match (argument, index) {
+                    (0, _) => "",
+                    (_, 0) => " ",
+                    _ => "=",
+                };
+                text.push_str(separator);
+                let start = text.len();
+                // As a shell takes it, so that it can be copied.
+                text.push_str(&shell_quoted(part));
+                pieces.push(Piece {
+                    text: part.into(),
+                    span: start..text.len(),
+                    argument,
+                    replaced: false,
+                });
+            }
         }
         CommandLine {
             source: Rc::new(Source { name: None, text }),
             arguments,
+            pieces,
+            with_value,
         }
     }
 
     /// For the parser.
-    pub fn arguments(&self) -> impl Iterator<Item = OsString> {
-        self.arguments.iter().map(|argument| argument.given.clone())
+    pub fn arguments(&self) -> &[OsString] {
+        &self.arguments
     }
 
-    /// Takes a flag or a value for another, so that the rest can be looked at, too. The text, and
-    /// with it what is shown, stays as it was given.
-    pub fn take_for(&mut self, wrong: &str, right: &str) -> Option<()> {
-        self.arguments.iter_mut().skip(1).find_map(|argument| {
-            match &mut argument.value {
-                _ if argument.name == wrong => argument.name = right.into(),
-                Some((value, _)) if value == wrong => *value = right.into(),
-                _ => return None,
-            }
-            argument.given = match &argument.value {
-                Some((value, _)) => format!("{}={value}", argument.name).into(),
-                None => argument.name.clone().into(),
-            };
-            Some(())
-        })
-    }
-
-    /// Where an argument stands, a flag or another.
-    pub fn argument(&self, text: &str) -> Range<usize> {
-        let same = |argument: &&Argument| argument.name == text;
-        self.arguments
+    /// The first flag of that name that was given so.
+    pub fn flag(&self, name: &str) -> Option<usize> {
+        self.pieces
             .iter()
-            .rfind(same)
-            .map_or_else(|| self.end(), |argument| argument.span.clone())
+            .position(|piece| piece.text == name && !piece.replaced)
     }
 
-    /// Where the value of a flag stands.
-    pub fn value(&self, flag: &str) -> Range<usize> {
-        let Some(index) = self.arguments.iter().rposition(|other| other.name == flag) else {
-            return self.end();
-        };
-        let next = self.arguments.get(index + 1);
-        match (&self.arguments[index].value, next) {
-            (Some((_, span)), _) => span.clone(),
-            (None, Some(next)) => next.span.start..next.value_end(),
-            (None, None) => self.end(),
+    /// The value of a flag.
+    pub fn value(&self, flag: &str) -> Option<usize> {
+        let flag = self.pieces.iter().rposition(|piece| piece.text == flag)?;
+        Some(flag + 1).filter(|value| *value < self.pieces.len())
+    }
+
+    /// What is neither a flag nor a flag's value, by its number; the command is number 0.
+    pub fn positional(&self, number: usize) -> Option<usize> {
+        let mut found = Vec::new();
+        let mut is_escaped = false;
+        let mut index = 1;
+        while let Some(piece) = self.pieces.get(index) {
+            let next = self.pieces.get(index + 1);
+            if is_escaped || !piece.text.starts_with('-') || piece.text == "-" {
+                found.push(index);
+            } else if piece.text == "--" {
+                is_escaped = true;
+            } else if next.is_some_and(|next| next.argument == piece.argument)
+                || self.with_value.contains(&piece.text)
+            {
+                index += 1;
+            }
+            index += 1;
         }
+        found.get(number).copied()
     }
 
-    /// Behind the last argument.
-    pub fn end(&self) -> Range<usize> {
-        self.source.text.len()..self.source.text.len()
+    /// The first piece that is no text.
+    pub fn not_text(&self) -> Option<usize> {
+        let is_text = |piece: &Piece| self.arguments[piece.argument].to_str().is_some();
+        self.pieces.iter().position(|piece| !is_text(piece))
     }
-}
 
-impl Argument {
-    fn value_end(&self) -> usize {
-        self.value
-            .as_ref()
-            .map_or(self.span.end, |(_, span)| span.end)
+    /// What a piece is taken for.
+    pub fn text(&self, piece: usize) -> &str {
+        &self.pieces[piece].text
+    }
+
+    /// Where a piece stands; behind the last one if there is none.
+    pub fn span(&self, piece: Option<usize>) -> Range<usize> {
+        let end = self.source.text.len();
+        piece.map_or(end..end, |piece| self.pieces[piece].span.clone())
+    }
+
+    /// Takes a piece for another, so that the rest can be looked at, too; each of them once. What is
+    /// shown stays as it was given.
+    pub fn replace(&mut self, piece: usize, right: &str) -> Option<()> {
+        let replaced = self.pieces.get_mut(piece).filter(|piece| !piece.replaced)?;
+        replaced.text = right.into();
+        replaced.replaced = true;
+        let argument = replaced.argument;
+        let of_it = self
+            .pieces
+            .iter()
+            .filter(|piece| piece.argument == argument);
+        let texts: Vec<_> = of_it.map(|piece| piece.text.as_str()).collect();
+        self.arguments[argument] = texts.join("=").into();
+        Some(())
     }
 }
 

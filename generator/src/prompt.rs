@@ -1,7 +1,7 @@
 //! Asks a person at a terminal for what is not known yet.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use inquire::validator::Validation;
@@ -60,7 +60,8 @@ pub fn complete(known: Known, folder: &Path, make: &str, colours: bool) -> Resul
     let answers = answers.or_defaults();
     let asked = |parameter: &&Parameter| known.get(parameter).is_none();
     if parameters::ALL.iter().any(asked) {
-        eprint!("\n{}\n", summary(&answers, folder));
+        // What cannot be shown cannot be confirmed either.
+        let _ = writeln!(io::stderr(), "\n{}", summary(&answers, folder));
         let confirm = Confirm::new(make).with_default(true);
         if !confirm.with_render_config(style).prompt()? {
             return Err(Error::Declined);

@@ -1,5 +1,6 @@
 //! What is said of a workspace that was made, or would be: for people, or as one JSON object.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -16,7 +17,7 @@ use crate::render::{self, File};
 pub struct Report<'a> {
     template_version: &'a str,
     /// The folder, as given with `--path`.
-    workspace: &'a Path,
+    workspace: Cow<'a, str>,
     /// Nothing was written.
     dry_run: bool,
     answers: serde_json::Map<String, serde_json::Value>,
@@ -41,7 +42,7 @@ impl<'a> Report<'a> {
         });
         Report {
             template_version: env!("CARGO_PKG_VERSION"),
-            workspace,
+            workspace: workspace.to_string_lossy(),
             dry_run,
             answers: answers.by_key(),
             files: files.collect(),
@@ -59,7 +60,7 @@ impl<'a> Report<'a> {
     pub fn text(&self, answers: &Answers) -> String {
         let [cd, test, deploy] = &self.next;
         let stack = render::stack_name(answers.name());
-        let (folder, files) = (self.workspace.display(), self.files.len());
+        let (folder, files) = (&self.workspace, self.files.len());
         let what = match answers.get(&IAC) {
             "terraform" => "asks where the state is".into(),
             _ => format!("makes the stack {stack}"),
@@ -86,7 +87,7 @@ impl<'a> Report<'a> {
             }
             folder.files.insert(name.into_owned(), file.bytes);
         }
-        let mut text = format!("{}\n", self.workspace.display());
+        let mut text = format!("{}\n", self.workspace);
         root.draw("", &mut text);
         let bytes: usize = self.files.iter().map(|file| file.bytes).sum();
         // Writing to a string cannot fail.

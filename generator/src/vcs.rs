@@ -31,8 +31,17 @@ pub fn init(folder: &Path) -> io::Result<()> {
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> io::Result<std::process::Output> {
-    Command::new("git")
-        .current_dir(folder)
+    let mut git = Command::new("git");
+    // A hook sets them, and they would name its repository.
+    for variable in [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_COMMON_DIR",
+    ] {
+        git.env_remove(variable);
+    }
+    git.current_dir(folder)
         .args(arguments)
         .stdin(Stdio::null())
         .output()

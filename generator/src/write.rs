@@ -126,13 +126,14 @@ impl Target {
             let shown = self.path.join(&file.path);
             write_file(&path, file).map_err(failed(&shown))?;
         }
-        if git {
-            let made = vcs::init(hidden.path());
-            // Ctrl-C reaches git, too: its failure is not what to tell then.
-            go_on()?;
-            made.map_err(Error::Git)?;
-        }
+        let repository = if git {
+            vcs::init(hidden.path())
+        } else {
+            Ok(())
+        };
+        // Ctrl-C reaches git, too: its failure is not what to tell then.
         go_on()?;
+        repository.map_err(Error::Git)?;
         rename_without_replacing(hidden.path(), &self.path).map_err(|why| match why.kind() {
             io::ErrorKind::AlreadyExists => Error::Exists(self.path.clone()),
             _ => Error::Write {
@@ -248,6 +249,15 @@ mod tests {
             assert!(!path.join("c").exists());
             assert_eq!(names(parent.path()), ["made"]);
         }
+    }
+
+    #[test]
+    fn an_interrupt_between_two_files_leaves_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = Target::new(parent.path(), "made", &tree()).unwrap();
+        let error = target.write(&tree(), false, &AtomicBool::new(true));
+        assert!(matches!(error, Err(Error::Interrupted)));
+        assert_eq!(names(parent.path()), [""; 0]);
     }
 
     #[test]

@@ -341,7 +341,7 @@ error: `y` is one argument too many
 error: `--ttl` is given more than once
  |
  | cached-lambda new x --ttl 5m --ttl 1m
- |                              ^^^^^ once is allowed
+ |                     ^^^^^ once is allowed
 
 "#]]
     );
@@ -404,7 +404,7 @@ help: try this
 error: there is no flag `--versoin`
  |
  | cached-lambda --versoin
- |               ^^^^^^^^^ see `cached-lambda new --help`
+ |               ^^^^^^^^^ see `cached-lambda --help`
  |
 help: try this
  |
@@ -426,8 +426,7 @@ fn all_that_is_wrong_is_told_at_once() {
         "--arhc=arm",
         "--ttl",
         "1d",
-        "--vcs",
-        "svn",
+        "--vcs=svn",
         "--path",
         "nowhere",
     ];
@@ -436,48 +435,100 @@ fn all_that_is_wrong_is_told_at_once() {
         str![[r#"
 error: `a b` is not allowed for `<NAME>`
  |
- | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
  |                   ^^^^^ it holds ' '; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
 
 error: there is no flag `--memroy`
  |
- | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
  |                         ^^^^^^^^ see `cached-lambda new --help`
 
 error: `64` is not allowed for `--memory`
  |
- | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
  |                                  ^^ allowed is a whole number of MB from 128 to 10240
 
 error: there is no flag `--arhc`
  |
- | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
  |                                     ^^^^^^ see `cached-lambda new --help`
 
 error: `arm` is not allowed for `--arch`
  |
- | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
  |                                            ^^^ allowed are arm64 and x86_64
 
 error: `1d` is not allowed for `--ttl`
  |
- | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
  |                                                      ^^ allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, 5m or 1h
 
 error: `svn` is not allowed for `--vcs`
  |
- | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
  |                                                               ^^^ allowed are git and none
 
 error: `nowhere` is no folder to make it in
  |
- | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
+ | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
  |                                                                          ^^^^^^^ No such file or directory (os error 2); it must exist
  |
 help: try this
  |
- - cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs svn --path nowhere
- + cached-lambda new a-b --memory 128 --arch=arm64 --ttl 1d --vcs svn --path nowhere
+ - cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
+ + cached-lambda new a-b --memory 128 --arch=arm64 --ttl 1d --vcs=svn --path nowhere
+ |
+
+"#]]
+    );
+}
+
+/// One problem is never taken for another, whatever words are in the way.
+#[test]
+fn the_same_word_in_two_places_is_told_in_both() {
+    for arguments in [
+        &["new", "x", "--vcs", "auto", "--color", "git"][..],
+        &["new", "x", "--memroy", "1", "--memroy", "2"],
+        &["new", "nevr", "--color", "nevr"],
+        &["new", "x", "--vcs", "new"],
+    ] {
+        let error = wrong(arguments);
+        assert!(error.matches("error:").count() <= 4, "{error}");
+        assert!(!error.contains("there is no command"), "{error}");
+    }
+    assert_data_eq!(
+        wrong(&["new", "a b", "--ttl", "a b"]),
+        str![[r#"
+error: `a b` is not allowed for `<NAME>`
+ |
+ | cached-lambda new 'a b' --ttl 'a b'
+ |                   ^^^^^ it holds ' '; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+
+error: `a b` is not allowed for `--ttl`
+ |
+ | cached-lambda new 'a b' --ttl 'a b'
+ |                               ^^^^^ allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, 5m or 1h
+ |
+help: try this
+ |
+ - cached-lambda new 'a b' --ttl 'a b'
+ + cached-lambda new a-b --ttl 'a b'
+ |
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["new", "--", "--a=b"]),
+        str![[r#"
+error: `--a=b` is not allowed for `<NAME>`
+ |
+ | cached-lambda new -- '--a=b'
+ |                      ^^^^^^^ it does not start with a letter from A to Z; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |
+help: try this
+ |
+ - cached-lambda new -- '--a=b'
+ + cached-lambda new -- a-b
  |
 
 "#]]
@@ -541,9 +592,9 @@ error: `0` is not allowed for `ttl_seconds`
   |
 help: try this
   |
-2 ~ arch = arm64
+2 ~ arch = "arm64"
 3 ~ memory_mb = 512
-4 ~ ttl_seconds = 1s
+4 ~ ttl_seconds = 1
   |
 
 "#]]
@@ -598,9 +649,12 @@ fn whatever_is_there_already_is_left_as_it_is() {
 
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
-    let error = wrong(&["new", "x\u{1b}]0;title\u{7}", "--memory", "\u{202e}1\r2"]);
-    let harmless = |letter: char| letter == '\n' || !letter.is_control() && letter != '\u{202e}';
-    assert!(error.chars().all(harmless), "{error:?}");
+    // With colours, since otherwise whatever begins with an escape is taken out.
+    let name = "x\u{1b}]0;title\u{7}";
+    let error = wrong(&["new", name, "--memory", "\u{202e}1\r2", "--color=always"]);
+    for harmful in ["\u{1b}]", "\u{7}", "\u{202e}", "\r"] {
+        assert!(!error.contains(harmful), "{error:?}");
+    }
 }
 
 #[test]
@@ -657,9 +711,12 @@ fn a_folder_may_have_any_name() {
         let name = Path::new(std::ffi::OsStr::from_bytes(name));
         fs::create_dir(folder.path().join(name)).unwrap();
         let mut new = generator(folder.path());
-        new.args(["new", "x", "--vcs", "none", "--path"]).arg(name);
+        new.args(["new", "x", "--json", "--vcs", "none", "--path"])
+            .arg(name);
         let output = new.output().unwrap();
         assert!(output.status.success(), "{output:?}");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["dry_run"], false);
         assert_eq!(names(&folder.path().join(name)), ["x"]);
     }
 }

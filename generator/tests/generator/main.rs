@@ -14,13 +14,27 @@ use std::process::{Command, Output};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_cached-lambda");
 
+/// What would change what is said or made.
+const OF_THE_USER: [&str; 8] = [
+    "CI",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_WORK_TREE",
+    "NO_COLOR",
+    "TERM",
+];
+
 /// The generator, with nothing of the terminal or the user that the tests run in.
 fn generator(folder: &Path) -> Command {
     let mut command = Command::new(BINARY);
     command.current_dir(folder).env("COLUMNS", "90");
-    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+    for variable in OF_THE_USER {
         command.env_remove(variable);
     }
+    // Messages of git, too.
+    command.env("LC_ALL", "C");
     command
 }
 

@@ -123,7 +123,6 @@ Options:
                              fixed]
       --ttl <TIME>           Time to live, such as 90, 30s, 5m or 1h; up to 24h [default:
                              60]
-      --color <WHEN>         When to use colours: auto, always or never
       --trigger <TRIGGER>    How it is invoked: direct or function-url [default: direct]
       --iac <TOOL>           What deploys it: sam or terraform [default: sam]
       --path <DIR>           The folder to make it in [default: .]
@@ -134,6 +133,7 @@ Options:
   -q, --quiet                Say nothing but errors, never ask
   -y, --yes                  Use the defaults, never ask
   -h, --help                 Print help
+      --color <WHEN>         When to use colours: auto, always or never
 
 "#]]
     );
@@ -152,6 +152,35 @@ fn completions_and_the_manual_name_every_flag() {
                 "{shell} {flag}"
             );
         }
+    }
+}
+
+#[test]
+fn bash_completes_flags_and_their_values() {
+    let folder = tempfile::tempdir().unwrap();
+    for (words, completed) in [
+        ("ne", "new"),
+        ("new --me", "--memory"),
+        ("new --arch x", "x86_64"),
+        ("new x --ttl-policy pe", "per-item"),
+    ] {
+        let script = format!(
+            "source <('{BINARY}' completions bash)
+             COMP_WORDS=(cached-lambda {words}) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+             _cached__lambda cached-lambda \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"
+             echo \"${{COMPREPLY[@]}}\""
+        );
+        let mut bash = Command::new("bash");
+        let output = bash
+            .current_dir(folder.path())
+            .args(["-c", &script])
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout).trim(),
+            completed,
+            "{words}: {output:?}"
+        );
     }
 }
 

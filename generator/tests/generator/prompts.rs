@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use crate::{BINARY, names};
+use crate::{BINARY, OF_THE_USER, names};
 
 const ROWS: NonZero<u16> = NonZero::new(40).unwrap();
 const COLUMNS: NonZero<u16> = NonZero::new(130).unwrap();
@@ -23,7 +23,7 @@ const ESCAPE: &str = "\x1b";
 struct Terminal {
     screen: Arc<Mutex<vt100::Parser>>,
     keyboard: Box<dyn Write + Send>,
-    child: Box<dyn Child + Send + Sync>,
+    child: Option<Box<dyn Child + Send + Sync>>,
     _terminal: Box<dyn MasterPty + Send>,
     reader: std::thread::JoinHandle<()>,
 }
@@ -43,7 +43,9 @@ impl Terminal {
         let mut command = CommandBuilder::new(BINARY);
         command.args(arguments);
         command.cwd(folder);
-        command.env_remove("NO_COLOR");
+        for variable in OF_THE_USER {
+            command.env_remove(variable);
+        }
         command.env("TERM", "xterm-256color");
         for (name, value) in variables {
             command.env(name, value);
@@ -62,7 +64,7 @@ impl Terminal {
         Terminal {
             screen,
             keyboard: terminal.master.take_writer().unwrap(),
-            child,
+            child: Some(child),
             _terminal: terminal.master,
             reader,
         }
@@ -76,16 +78,24 @@ impl Terminal {
 
     /// Waits until the terminal shows a text, and gives all that it shows.
     fn shows(&self, text: &str) -> String {
+        self.eventually(text, |terminal| {
+            let contents = terminal.contents();
+            contents.contains(text).then_some(contents)
+        })
+    }
+
+    /// Waits for something, far longer than it takes, so that a test that fails ends.
+    fn eventually<T>(&self, what: &str, mut happens: impl FnMut(&Self) -> Option<T>) -> T {
         let started = Instant::now();
         loop {
-            let contents = self.contents();
-            if contents.contains(text) {
-                return contents;
+            if let Some(happened) = happens(self) {
+                return happened;
             }
-            // Far beyond what it takes: for a test that fails, which would hang otherwise.
+            let waited = started.elapsed();
+            let contents = self.contents();
             assert!(
-                started.elapsed() < Duration::from_secs(60),
-                "no {text:?} in\n{contents}"
+                waited < Duration::from_secs(120),
+                "no {what:?} in\n{contents}"
             );
             std::thread::yield_now();
         }
@@ -99,7 +109,9 @@ impl Terminal {
 
     /// Waits for the end: what it exits with, and what it shows then.
     fn ends(mut self) -> (u32, String) {
-        let code = self.child.wait().unwrap().exit_code();
+        let mut child = self.child.take().unwrap();
+        let status = self.eventually("end", |_| child.try_wait().unwrap());
+        let code = status.exit_code();
         self.reader.join().unwrap();
         let contents = self.screen.lock().unwrap().screen().contents();
         (code, contents)
@@ -109,28 +121,20 @@ impl Terminal {
 #[test]
 fn what_no_flag_gave_is_asked_and_the_summary_is_confirmed() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = [
-        "new",
-        "--ttl-policy",
-        "fixed",
-        "--ttl",
-        "5m",
-        "--vcs",
-        "none",
-    ];
+    let arguments = ["new", "--ttl-policy", "fixed", "--ttl", "5m"];
     let mut terminal = Terminal::run(folder.path(), &arguments);
     let mut session = String::from("$ cached-lambda new --ttl-policy fixed --ttl 5m\n");
 
     terminal.shows("? Name of the project");
     terminal.press("my quotes\r");
-    session += &terminal.shows("did you mean my-quotes?");
+    session += &terminal.shows("mean my-quotes?\n? Name of the project my quotes");
     terminal
         .press(&BACKSPACE.repeat(7))
         .press("-quotes")
         .press(ENTER);
     terminal.shows("Processor architecture");
     session += "\n...\n\n";
-    session += &terminal.shows("Intel and AMD");
+    session += &terminal.shows("enter to take]");
     terminal.press(ENTER);
     terminal.shows("Memory of the function in MB (128 to 10240) (256)");
     terminal.press("512\r");
