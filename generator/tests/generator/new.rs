@@ -165,3 +165,30 @@ fn quiet_says_nothing_but_errors() {
     let again = run(folder.path(), &quiet);
     assert!(!again.status.success() && !again.stderr.is_empty());
 }
+
+#[test]
+fn flags_win_over_a_file_of_answers_and_its_version_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let answers =
+        "template-version = \"0.0.1\"\nproject-name = \"x\"\narch = \"mips\"\nmemory_mb = 512\n";
+    fs::write(folder.path().join("team.toml"), answers).unwrap();
+    let flags = [
+        "new",
+        "--answers",
+        "team.toml",
+        "--arch",
+        "x86_64",
+        "--vcs",
+        "none",
+    ];
+    let (_, said) = succeeds(folder.path(), &flags);
+    let note = format!(
+        "note: team.toml was made with version \"0.0.1\"; this is {}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(said.starts_with(&note), "{said}");
+    let record = fs::read_to_string(folder.path().join("x/cached-lambda.toml")).unwrap();
+    for answer in ["arch = \"x86_64\"", "memory_mb = 512", "ttl_seconds = 60"] {
+        assert!(record.contains(answer), "{record}");
+    }
+}
