@@ -166,8 +166,7 @@ impl AnswersFile {
                 // As it is written there.
                 _ => source.text.get(span.clone()).unwrap_or_default().into(),
             };
-            let parameter = parameters::ALL.into_iter().find(|other| other.key == place);
-            if let Some(parameter) = parameter {
+            if let Some(parameter) = parameters::by_key(&place) {
                 file.given.push(Given {
                     parameter,
                     value: text,

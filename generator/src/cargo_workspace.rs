@@ -55,7 +55,8 @@ fn taken_by(root: &Path, target: &Path, folders: &[PathBuf]) -> Option<Conflict>
     })
 }
 
-/// As Cargo matches: by the crate `glob`, with its defaults.
+/// As Cargo matches, which walks with the crate `glob`: folder by folder, so that no pattern reaches
+/// across a separator.
 fn matches(root: &Path, member: &str, folder: &Path) -> bool {
     let root = glob::Pattern::escape(&root.to_string_lossy());
     let pattern = plain(&Path::new(&root).join(member));

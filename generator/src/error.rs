@@ -36,16 +36,22 @@ impl Error {
         }
     }
 
+    /// What to do about it, where that is not told with each problem.
+    fn help(&self) -> Option<String> {
+        match self {
+            Error::Write(error) => error.help(),
+            _ => None,
+        }
+    }
+
     /// For people, on several lines.
     pub fn text(&self) -> String {
         // Colours are taken out where it is printed, if nobody sees them.
         let renderer = Renderer::styled();
-        let help = match self {
-            Error::Given(problems) => return problem::text(problems, &renderer),
-            Error::Write(error) => error.help(),
-            _ => None,
-        };
-        let message = self.to_string();
+        if let Error::Given(problems) = self {
+            return problem::text(problems, &renderer);
+        }
+        let (message, help) = (self.to_string(), self.help());
         let title = Level::ERROR.primary_title(&message);
         let help = help.iter().map(|help| Level::HELP.message(help));
         renderer.render(&[title.elements(help)])
@@ -57,13 +63,9 @@ impl Error {
             Error::Given(problems) => problems,
             _ => &[],
         };
-        let help = match self {
-            Error::Write(error) => error.help(),
-            _ => None,
-        };
         let (message, exit_code) = (self.to_string(), self.exit_code());
         let error = serde_json::json!({
-            "message": message, "help": help, "exit_code": exit_code, "problems": problems,
+            "message": message, "help": self.help(), "exit_code": exit_code, "problems": problems,
         });
         serde_json::json!({ "error": error }).to_string()
     }

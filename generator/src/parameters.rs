@@ -223,6 +223,11 @@ account.",
 /// In the order in which they are asked.
 pub static ALL: [&Parameter; 7] = [&NAME, &ARCH, &MEMORY, &TTL_POLICY, &TTL, &TRIGGER, &IAC];
 
+/// The parameter of that key.
+pub fn by_key(key: &str) -> Option<&'static Parameter> {
+    ALL.into_iter().find(|parameter| parameter.key == key)
+}
+
 /// A value that is not allowed: what is, and what may have been meant.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused {

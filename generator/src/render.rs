@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use heck::ToKebabCase;
-use liquid::ParserBuilder;
+use liquid::{Parser, ParserBuilder};
 use liquid_core::{
     Display_filter, Filter, FilterReflection, ParseFilter, Runtime, Value, ValueView,
 };
@@ -44,11 +44,13 @@ pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
         why,
     })?;
     let answer = |placeholder: &str| {
-        let parameter = parameters::ALL
-            .into_iter()
-            .find(|parameter| parameter.key == placeholder);
-        parameter.map(|parameter| answers.get(parameter))
+        let parameter = parameters::by_key(placeholder)?;
+        Some(answers.get(parameter))
     };
+    let parser = parser().map_err(|error| Error {
+        file: "liquid",
+        why: error.to_string(),
+    })?;
     SOURCES
         .iter()
         .filter(|source| config.has(source.path, answer))
@@ -61,7 +63,7 @@ pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
             let contents = if config.is_verbatim(source.path) {
                 source.contents.to_vec()
             } else {
-                render_file(source.contents, &values).map_err(failed)?
+                render_file(source.contents, &parser, &values).map_err(failed)?
             };
             Ok(File {
                 path: Path::new(path).to_path_buf(),
@@ -72,16 +74,25 @@ pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
         .collect()
 }
 
+/// The language of the template, as cargo-generate knows it.
+fn parser() -> liquid_core::Result<Parser> {
+    ParserBuilder::with_stdlib().filter(KebabCaseParser).build()
+}
+
 /// Fails on an unknown variable, which cargo-generate renders as nothing.
-fn render_file(contents: &[u8], values: &liquid::Object) -> Result<Vec<u8>, String> {
+fn render_file(
+    contents: &[u8],
+    parser: &Parser,
+    values: &liquid::Object,
+) -> Result<Vec<u8>, String> {
     let is_tag = |pair: &[u8]| matches!(pair, b"{{" | b"{%");
     // Parsing costs, and most files have no tag.
     if !contents.windows(2).any(is_tag) {
         return Ok(contents.to_vec());
     }
     let text = std::str::from_utf8(contents).map_err(|error| error.to_string())?;
-    let parser = ParserBuilder::with_stdlib().filter(KebabCaseParser).build();
-    let rendered = parser.and_then(|parser| parser.parse(text)?.render(values));
+    let template = parser.parse(text);
+    let rendered = template.and_then(|template| template.render(values));
     Ok(rendered.map_err(|error| error.to_string())?.into_bytes())
 }
 
@@ -117,7 +128,8 @@ mod tests {
     #[test]
     fn an_unknown_variable_is_an_error_and_not_nothing() {
         let values = liquid::object!({"known": "a b"});
-        let render = |contents| render_file(contents, &values);
+        let parser = parser().unwrap();
+        let render = |contents| render_file(contents, &parser, &values);
         assert_eq!(render(b"{{known | kebab_case}}").unwrap(), b"a-b");
         assert!(render(b"{{unknown}}").unwrap_err().contains("unknown"));
         assert!(render(b"{% nonsense %}").is_err());

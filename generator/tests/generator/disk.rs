@@ -74,12 +74,12 @@ error: cannot write ro/x: read-only filesystem or storage medium; nothing was ma
     );
 }
 
-/// A `git` that tells it was started, by a file in the folder of the workspace, and waits.
-fn git_that_waits(folder: &Path, meanwhile: &str) -> String {
+/// A `git` that does something else, in the hidden folder; the `PATH` that finds it.
+fn git_that(folder: &Path, script: &str) -> String {
     let bin = folder.join("bin");
     fs::create_dir(&bin).unwrap();
     let git = bin.join("git");
-    let script = format!("#!/bin/sh\n{meanwhile}\n");
+    let script = format!("#!/bin/sh\n{script}\n");
     fs::write(&git, script).unwrap();
     fs::set_permissions(&git, fs::Permissions::from_mode(0o755)).unwrap();
     format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
@@ -87,7 +87,7 @@ fn git_that_waits(folder: &Path, meanwhile: &str) -> String {
 
 /// A run that stands still with everything written and nothing renamed.
 fn stopped_before_the_end(folder: &Path) -> Child {
-    let path = git_that_waits(folder, "touch ../../started\nexec sleep 600");
+    let path = git_that(folder, "touch ../../started\nexec sleep 600");
     fs::create_dir(folder.join("work")).unwrap();
     let mut child = generator(&folder.join("work"))
         .args(["new", "x", "--vcs", "git"])
@@ -155,7 +155,7 @@ fn a_killed_run_leaves_a_hidden_folder_alone_and_the_next_one_says_so() {
 fn a_target_that_appears_meanwhile_is_left_as_it_is() {
     for meanwhile in ["mkdir ../x", "echo theirs > ../x", "ln -s nowhere ../x"] {
         let folder = tempfile::tempdir().unwrap();
-        let path = git_that_waits(folder.path(), meanwhile);
+        let path = git_that(folder.path(), meanwhile);
         let work = folder.path().join("work");
         fs::create_dir(&work).unwrap();
         let mut new = generator(&work);
