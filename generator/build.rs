@@ -7,9 +7,8 @@ use std::{env, fs};
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Outcome<()> {
-    let root = template()?;
-    println!("cargo::rerun-if-changed={}", root.display());
     println!("cargo::rerun-if-changed=build.rs");
+    let root = template()?;
 
     let mut files = Vec::new();
     walk(&root, &mut files)?;
@@ -34,11 +33,17 @@ fn template() -> Outcome<PathBuf> {
     let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let beside = package.join("../template");
     if beside.join("cargo-generate.toml").exists() {
+        println!("cargo::rerun-if-changed={}", beside.display());
         return Ok(beside.canonicalize()?);
     }
+    let archive = package.join("template.tar");
+    println!("cargo::rerun-if-changed={}", archive.display());
     let unpacked = PathBuf::from(env::var("OUT_DIR")?).join("template");
-    let archive = fs::File::open(package.join("template.tar"))?;
-    tar::Archive::new(archive).unpack(&unpacked)?;
+    if unpacked.exists() {
+        // What an earlier archive held and this one does not.
+        fs::remove_dir_all(&unpacked)?;
+    }
+    tar::Archive::new(fs::File::open(archive)?).unpack(&unpacked)?;
     Ok(unpacked)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
@@ -114,6 +115,9 @@ fn in_toml(parameter: &Parameter, value: &str) -> String {
 /// The key that records the template's version.
 const VERSION: &str = "template-version";
 
+/// In bytes: far more than every answer takes.
+const LARGEST_FILE: u64 = 64_000;
+
 /// What a file of answers, such as a cached-lambda.toml, says.
 pub struct AnswersFile {
     pub given: Vec<Given>,
@@ -125,8 +129,14 @@ pub struct AnswersFile {
 impl AnswersFile {
     /// # Errors
     /// Those of the file system. What is wrong in the file is in `problems`.
-    pub fn read(path: &Path) -> std::io::Result<Self> {
-        let text = fs::read_to_string(path)?;
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let mut text = String::new();
+        let file = fs::File::open(path)?;
+        file.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > LARGEST_FILE {
+            let why = format!("it is larger than {} kB", LARGEST_FILE / 1000);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
         Ok(Self::parse(path.display().to_string(), text))
     }
 
@@ -146,7 +156,7 @@ impl AnswersFile {
             Err(error) => {
                 let end = source.text.len();
                 file.problems.push(Problem {
-                    message: format!("`{name}` is no TOML"),
+                    message: format!("`{name}` is not valid TOML"),
                     place: name,
                     value: None,
                     why: error.message().into(),
@@ -166,28 +176,35 @@ impl AnswersFile {
                 // As it is written there.
                 _ => source.text.get(span.clone()).unwrap_or_default().into(),
             };
-            if let Some(parameter) = parameters::by_key(&place) {
+            if place == VERSION {
+                file.template_version = Some(text);
+                continue;
+            }
+            let mut meant = parameters::by_key(&place);
+            if meant.is_none() {
+                let keys = parameters::ALL.iter().map(|parameter| parameter.key);
+                let keys: Vec<_> = keys.chain([VERSION]).collect();
+                let instead = parameters::closest(&place, keys.iter().copied());
+                // So that its value is checked, too.
+                meant = instead.and_then(parameters::by_key);
+                file.problems.push(Problem {
+                    message: format!("there is no parameter `{place}`"),
+                    instead: instead.map(Into::into),
+                    why: format!("the keys are {}", parameters::listed(keys)),
+                    place: place.clone(),
+                    value: Some(text.clone()),
+                    written: None,
+                    source: Rc::clone(&source),
+                    span: key.span(),
+                });
+            }
+            if let Some(parameter) = meant {
                 file.given.push(Given {
                     parameter,
                     value: text,
                     place,
                     source: Rc::clone(&source),
                     span,
-                });
-            } else if place == VERSION {
-                file.template_version = Some(text);
-            } else {
-                let keys = parameters::ALL.iter().map(|parameter| parameter.key);
-                let keys: Vec<_> = keys.chain([VERSION]).collect();
-                file.problems.push(Problem {
-                    message: format!("there is no parameter `{place}`"),
-                    instead: parameters::closest(&place, keys.iter().copied()).map(Into::into),
-                    why: format!("the keys are {}", parameters::listed(keys)),
-                    place,
-                    value: Some(text),
-                    written: None,
-                    source: Rc::clone(&source),
-                    span: key.span(),
                 });
             }
         }
@@ -236,10 +253,10 @@ mod tests {
             ),
             ("ram = 1", "there is no parameter `ram`"),
             ("[arch]", "`[arch]` is not allowed for `arch`"),
-            ("arch =", "`answers.toml` is no TOML"),
+            ("arch =", "`answers.toml` is not valid TOML"),
             (
                 "arch = \"arm64\"\narch = \"arm64\"",
-                "`answers.toml` is no TOML",
+                "`answers.toml` is not valid TOML",
             ),
         ] {
             assert_eq!(file(text).1, [problem], "{text}");

@@ -12,8 +12,8 @@ use clap_complete::Shell;
 use crate::answers::Given;
 use crate::error::Error;
 use crate::explain;
-use crate::parameters::{self, Choice, Parameter, closest, listed};
-use crate::problem::{CommandLine, Problem};
+use crate::parameters::{self, Choice, NAME, Parameter, closest, listed, one_of};
+use crate::problem::{CommandLine, Problem, Repair};
 
 /// A Lambda function in Rust with a cache in front of DynamoDB, ready to deploy.
 #[derive(Parser)]
@@ -63,7 +63,7 @@ pub struct New {
     /// Take answers from a cached-lambda.toml; flags win
     #[arg(long, value_name = "FILE")]
     pub answers: Option<PathBuf>,
-    /// git or none [default: git, unless inside a repository]
+    /// git or none [default: git, unless in a repository]
     #[arg(long, hide_possible_values = true)]
     pub vcs: Option<Vcs>,
     /// List what would be made, write nothing
@@ -231,20 +231,38 @@ pub fn parse(mut line: CommandLine) -> Result<Parsed, Error> {
             }
             return Err(Error::Given(problems));
         }
-        let (problem, piece, stand_in) = problem(&error, &line);
-        problems.push(problem);
-        let replaced = piece.zip(stand_in);
-        if replaced
-            .and_then(|(piece, right)| line.replace(piece, &right))
-            .is_none()
-        {
+        let found = found(&error, &line);
+        let is_repaired = line.repair(found.repair);
+        problems.push(Problem {
+            place: found.place,
+            value: found.value,
+            message: found.message,
+            why: found.why,
+            instead: found.instead,
+            written: None,
+            source: line.source.clone(),
+            span: line.span(found.piece),
+        });
+        if !is_repaired {
             return Err(Error::Given(problems));
         }
     }
 }
 
-/// What clap found, in its place: a piece of the line; and what to go on with instead of that.
-fn problem(error: &clap::Error, line: &CommandLine) -> (Problem, Option<usize>, Option<String>) {
+/// What clap found, at a piece of the line.
+#[derive(Default)]
+struct Found {
+    place: String,
+    value: Option<String>,
+    message: String,
+    why: String,
+    instead: Option<String>,
+    piece: Option<usize>,
+    /// With what the rest can be looked at, too.
+    repair: Option<Repair>,
+}
+
+fn found(error: &clap::Error, line: &CommandLine) -> Found {
     let texts = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => vec![text.clone()],
         Some(ContextValue::Strings(texts)) => texts.clone(),
@@ -253,91 +271,184 @@ fn problem(error: &clap::Error, line: &CommandLine) -> (Problem, Option<usize>, 
     let text = |kind| texts(kind).into_iter().next();
     // `--vcs <VCS>`, and `--vcs` alone.
     let usage = text(ContextKind::InvalidArg).unwrap_or_default();
-    let mut place = usage.split(' ').next().unwrap_or_default().to_string();
-    let mut value = None;
-    let mut instead = None;
-    let mut stand_in = None;
-    let mut why = String::from("see `cached-lambda --help`");
-    let mut piece = line.flag(&place);
-    let message;
+    let place = usage.split(' ').next().unwrap_or_default().to_string();
+    let value = text(ContextKind::InvalidValue).filter(|value| !value.is_empty());
+    let is_flag = place.starts_with('-');
+    let piece = line.flag(&place);
     match error.kind() {
-        ErrorKind::UnknownArgument => {
-            message = if !place.starts_with('-') {
-                format!("`{place}` is one argument too many")
-            } else if Cli::command()
-                .get_subcommands()
-                .any(|command| has(command, &place))
-            {
-                format!("`{place}` stands in the wrong place")
-            } else {
-                format!("there is no flag `{place}`")
-            };
-            if let Some(command) = line.positional(0) {
-                why = format!("see `cached-lambda {} --help`", line.text(command));
-            }
-            value = Some(place.clone());
-            instead = text(ContextKind::SuggestedArg);
-            stand_in = instead.clone();
+        ErrorKind::UnknownArgument if is_flag => {
+            unknown_flag(place, text(ContextKind::SuggestedArg), line)
         }
-        ErrorKind::InvalidSubcommand => {
-            place = text(ContextKind::InvalidSubcommand).unwrap_or_default();
-            let commands = Cli::command();
-            let commands = commands.get_subcommands().map(clap::Command::get_name);
-            let commands: Vec<_> = commands.collect();
-            message = format!("there is no command `{place}`");
-            instead = closest(&place, commands.iter().copied()).map(Into::into);
-            why = format!("the commands are {}", listed(commands));
-            piece = line.positional(0);
-            value = Some(place.clone());
-            stand_in = instead.clone();
-        }
+        ErrorKind::UnknownArgument => Found {
+            message: format!("`{place}` is one argument too many"),
+            why: see_help(line),
+            value: Some(place.clone()),
+            place,
+            piece,
+            repair: piece.map(|piece| Repair::Without(vec![piece])),
+            ..Found::default()
+        },
+        ErrorKind::InvalidSubcommand => unknown_command(
+            text(ContextKind::InvalidSubcommand).unwrap_or_default(),
+            line,
+        ),
         ErrorKind::InvalidValue => {
             let allowed = texts(ContextKind::ValidValue);
             let allowed: Vec<_> = allowed.iter().map(String::as_str).collect();
-            value = text(ContextKind::InvalidValue).filter(|value| !value.is_empty());
-            if let Some(value) = &value {
-                message = format!("`{value}` is not allowed for `{place}`");
-                instead = closest(value, allowed.iter().copied()).map(Into::into);
-                stand_in = allowed.first().map(|value| value.to_string());
-                piece = match place.starts_with('-') {
-                    true => line.value(&place),
-                    false => line.positional(1),
-                };
-            } else {
-                message = format!("`{usage}` is given without its value");
-            }
-            why = match allowed.is_empty() {
+            let why = match allowed.is_empty() {
                 true => "a value is required".into(),
-                false => format!("allowed are {}", listed(allowed)),
+                false => format!("use {}", one_of(allowed.iter().copied())),
             };
+            let Some(value) = value else {
+                return Found {
+                    message: format!("`{usage}` is given without its value"),
+                    why,
+                    place,
+                    piece,
+                    repair: piece.map(|piece| Repair::Without(vec![piece])),
+                    ..Found::default()
+                };
+            };
+            let piece = match is_flag {
+                true => line.value(&place),
+                false => line.positional(1),
+            };
+            let stand_in = allowed.first().map(|value| value.to_string());
+            Found {
+                message: format!("`{value}` is not allowed for `{place}`"),
+                why,
+                instead: closest(&value, allowed).map(Into::into),
+                value: Some(value),
+                place,
+                piece,
+                repair: piece.zip(stand_in).map(Repair::instead),
+            }
+        }
+        ErrorKind::TooManyValues => {
+            let piece = line.value(&place);
+            Found {
+                message: format!("`{place}` takes no value"),
+                why: format!("use `{place}` alone"),
+                value,
+                place,
+                piece,
+                repair: piece.map(|piece| Repair::Without(vec![piece])),
+                ..Found::default()
+            }
         }
         ErrorKind::ArgumentConflict => {
-            message = format!("`{place}` is given more than once");
-            why = "once is allowed".into();
+            let again = line.last_flag(&place);
+            let value = again.zip(line.value(&place)).map(|(_, value)| value);
+            let value = value.filter(|_| usage != place);
+            Found {
+                message: format!("`{place}` is given more than once"),
+                why: "use it once".into(),
+                place,
+                piece: again,
+                repair: again.map(|again| {
+                    Repair::Without([Some(again), value].into_iter().flatten().collect())
+                }),
+                ..Found::default()
+            }
         }
-        ErrorKind::InvalidUtf8 => {
-            message = "an argument is no text in UTF-8".into();
-            piece = line.not_text();
-            why = "only --path and --answers take what is none".into();
-        }
+        ErrorKind::InvalidUtf8 => Found {
+            message: "an argument is not valid UTF-8".into(),
+            why: "only --path and --answers take other bytes".into(),
+            place,
+            piece: line.not_text(),
+            ..Found::default()
+        },
         _ => {
             let text = error.to_string();
             let text = text.trim_start_matches("error: ");
             let first = text.split("\n\n").next().unwrap_or_default();
-            message = first.split_whitespace().collect::<Vec<_>>().join(" ");
+            Found {
+                message: first.split_whitespace().collect::<Vec<_>>().join(" "),
+                why: see_help(line),
+                place,
+                piece,
+                ..Found::default()
+            }
         }
     }
-    let problem = Problem {
-        place,
-        value,
+}
+
+fn unknown_flag(place: String, suggested: Option<String>, line: &CommandLine) -> Found {
+    let commands = Cli::command();
+    let owner = commands
+        .get_subcommands()
+        .find(|command| has(command, &place));
+    // What other programs call it.
+    let instead = match place.as_str() {
+        "--no-color" | "--no-colour" => Some("--color=never".into()),
+        "--no-git" | "--no-vcs" => Some("--vcs=none".into()),
+        "--output" | "--destination" => Some("--path".into()),
+        _ => suggested,
+    };
+    let (message, why, instead) = match owner {
+        Some(owner) => {
+            let owner = owner.get_name();
+            let message = format!("`{place}` is a flag of `cached-lambda {owner}`");
+            (message, format!("it belongs behind `{owner}`"), None)
+        }
+        None => (
+            format!("there is no flag `{place}`"),
+            see_help(line),
+            instead,
+        ),
+    };
+    // `-5m` is told as `-5`.
+    let piece = line.flag(&place).or_else(|| line.cluster(&place));
+    let repair = piece.and_then(|piece| match &instead {
+        Some(instead) => Some(Repair::instead((piece, instead.clone()))),
+        // What follows could be its value.
+        None => line
+            .stands_alone(piece)
+            .then(|| Repair::Without(vec![piece])),
+    });
+    Found {
         message,
         why,
+        value: Some(place.clone()),
+        place,
         instead,
-        written: None,
-        source: line.source.clone(),
-        span: line.span(piece),
+        piece,
+        repair,
+    }
+}
+
+fn unknown_command(place: String, line: &CommandLine) -> Found {
+    let command = Cli::command();
+    let names = || command.get_subcommands().map(clap::Command::get_name);
+    let close = match place.as_str() {
+        "init" | "create" | "generate" | "make" => Some("new"),
+        _ => closest(&place, names()),
     };
-    (problem, piece, stand_in)
+    let piece = line.positional(0);
+    let instead = match place.as_str() {
+        "help" => Some("--help".into()),
+        // The name alone.
+        _ if close.is_none() && NAME.check(&place).is_ok() => Some(format!("new {place}")),
+        _ => close.map(Into::into),
+    };
+    Found {
+        message: format!("there is no command `{place}`"),
+        why: format!("the commands are {}", listed(names())),
+        value: Some(place.clone()),
+        place,
+        instead,
+        piece,
+        repair: piece.zip(close.map(Into::into)).map(Repair::instead),
+    }
+}
+
+fn see_help(line: &CommandLine) -> String {
+    let command = line.positional(0).map(|command| line.text(command));
+    let is_known = |name: &&str| Cli::command().find_subcommand(name).is_some();
+    match command.filter(is_known) {
+        Some(command) => format!("see `cached-lambda {command} --help`"),
+        None => "see `cached-lambda --help`".into(),
+    }
 }
 
 /// Whether a command has a flag of that name.

@@ -30,9 +30,10 @@ pub fn all() -> String {
     text + "\n`cached-lambda explain <PARAMETER>` says more about one, such as `explain ttl`.\n"
 }
 
-/// The parameter that someone means by `ttl`, `--ttl` or `ttl_seconds`.
+/// The parameter that someone means by `ttl`, `--ttl`, `TTL` or `ttl_seconds`.
 pub fn find(name: &str) -> Option<&'static Parameter> {
-    let name = name.trim_start_matches('-');
+    let name = name.trim_start_matches('-').to_ascii_lowercase();
+    let name = name.trim_matches(['<', '>', '[', ']']);
     parameters::ALL
         .into_iter()
         .find(|parameter| [parameter.flag, parameter.key].contains(&name))

@@ -7,12 +7,12 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::answers::{Answers, AnswersFile, Known};
+use crate::answers::{AnswersFile, Known};
 use crate::cli::{New, Vcs};
 use crate::error::Error;
 use crate::parameters::NAME;
 use crate::problem::{CommandLine, Problem};
-use crate::report::Report;
+use crate::report::{Report, plain};
 use crate::write::Target;
 use crate::{print, prompt, render, vcs};
 
@@ -25,20 +25,35 @@ macro_rules! say {
 
 /// Makes a workspace, or says what it would be. `problems` are those found so far.
 pub fn run(new: &New, line: &CommandLine, problems: Vec<Problem>) -> Result<(), Error> {
-    let answers = answers(new, line, problems)?;
+    let asks = prompt::is_possible() && !new.yes && !new.json && !new.quiet;
+    let known = known(new, line, asks, problems)?;
+    if let Some(name) = known.get(&NAME) {
+        // What cannot be made is not asked about.
+        Target::new(&new.path, name)?;
+    }
+    let answers = match asks {
+        true => prompt::complete(known, new)?,
+        false => known.or_defaults(),
+    };
     let tree = render::render(&answers)?;
-    let target = Target::new(&new.path, answers.name(), &tree)?;
+    let target = Target::new(&new.path, answers.name())?;
     if !new.quiet {
         for left in target.left_behind() {
-            let left = left.display();
-            say!("note: a run that was stopped has left {left}; remove it, unless one is running");
+            let left = plain(&left.display().to_string());
+            say!(
+                "note: a run that was killed has left {left}; remove it, unless it is still being written"
+            );
         }
     }
     let workspace = target.path().to_path_buf();
     let report = Report::new(&answers, &workspace, &tree, new.dry_run);
     if !new.dry_run {
         let interrupted = watch_for_interrupts().map_err(Error::Signals)?;
-        let git = vcs::wanted(new.vcs.map(|vcs| vcs == Vcs::Git), &new.path);
+        let git = vcs::wanted(
+            new.vcs.map(|vcs| vcs == Vcs::Git),
+            &new.path,
+            answers.name(),
+        );
         target.write(&tree, git, &interrupted)?;
     }
     if new.json {
@@ -51,8 +66,13 @@ pub fn run(new: &New, line: &CommandLine, problems: Vec<Problem>) -> Result<(), 
     Ok(())
 }
 
-/// From the flags, then the file, then a person at a terminal, then the defaults.
-fn answers(new: &New, line: &CommandLine, mut problems: Vec<Problem>) -> Result<Answers, Error> {
+/// What is known from the flags, then the file. The name must be, unless it is asked for.
+fn known(
+    new: &New,
+    line: &CommandLine,
+    asks: bool,
+    mut problems: Vec<Problem>,
+) -> Result<Known, Error> {
     let problem = |flag: &str, value: &Path, message: String, why: io::Error| Problem {
         place: flag.into(),
         value: Some(value.display().to_string()),
@@ -96,11 +116,10 @@ fn answers(new: &New, line: &CommandLine, mut problems: Vec<Problem>) -> Result<
     let (known, refused) = Known::check(given);
     problems.extend(refused);
     if let Err(why) = new.path.read_dir() {
-        let message = format!("`{}` is no folder to make it in", new.path.display());
+        let message = format!("`{}` is not a folder that can be read", new.path.display());
         problems.push(problem("--path", &new.path, message, why));
     }
-    let ask = prompt::is_possible() && !new.yes && !new.json && !new.quiet;
-    if name.is_none() && !ask {
+    if name.is_none() && !asks {
         problems.push(Problem {
             place: NAME.argument(),
             value: None,
@@ -123,16 +142,7 @@ fn answers(new: &New, line: &CommandLine, mut problems: Vec<Problem>) -> Result<
     {
         say!("note: the name `{given}` becomes `{used}`");
     }
-    if ask {
-        let make = if new.dry_run {
-            "List what would be made?"
-        } else {
-            "Make it?"
-        };
-        let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-        return Ok(prompt::complete(known, &new.path, make, colours)?);
-    }
-    Ok(known.or_defaults())
+    Ok(known)
 }
 
 /// From here on an interrupt does not end the process, which has to tidy up first.

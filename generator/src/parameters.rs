@@ -73,7 +73,7 @@ pub static ARCH: Parameter = Parameter {
     key: "arch",
     flag: "arch",
     value_name: "ARCH",
-    help: "Processor architecture: arm64 or x86_64",
+    help: "Processor: arm64 or x86_64",
     question: "Processor architecture of the function",
     default: Some("arm64"),
     kind: Kind::Choice(&[
@@ -90,7 +90,7 @@ pub static ARCH: Parameter = Parameter {
     ]),
     explanation: "\
 The processor that Lambda runs the function on, and so what it is built for. Nothing here needs
-one or the other, and AWS asks less for arm64. Choose x86_64 where a library of yours, or an
+one or the other, and AWS charges less for arm64. Choose x86_64 where a library of yours, or an
 extension, exists for it alone.",
     examples: &[],
 };
@@ -99,12 +99,12 @@ pub static MEMORY: Parameter = Parameter {
     key: "memory_mb",
     flag: "memory",
     value_name: "MB",
-    help: "Memory of the function in MB, 128 to 10240",
+    help: "Memory in MB, 128 to 10240",
     question: "Memory of the function in MB (128 to 10240)",
     default: Some("256"),
     kind: Kind::Megabytes,
     explanation: "\
-What Lambda gives the function, and what it charges for; processor time grows with it. The
+What Lambda gives the function, and charges for; processor time grows with it. The
 caches share it: together they take a quarter of what the runtime leaves, (memory - 48 MB) / 4,
 which is 20 MB of 128, 52 MB of 256 and 116 MB of 512. CACHE_MEMORY_PERCENT changes the share.
 
@@ -152,14 +152,15 @@ pub static TTL: Parameter = Parameter {
     key: "ttl_seconds",
     flag: "ttl",
     value_name: "TIME",
-    help: "Time to live, such as 90, 30s, 5m or 1h; up to 24h",
+    help: "Time to live: 90, 30s, 5m; up to 24h",
     question: "Time to live in seconds (1 to 86400)",
     default: Some("60"),
     kind: Kind::Duration,
     explanation: "\
 How old an answer may be, counted from before the item was read; up to a tenth less, so that
 items that were read together are not read again together. It is what you promise your callers:
-longer means fewer reads of DynamoDB and older answers.
+longer means fewer reads of DynamoDB and older answers. Each environment has a cache of its own, so
+two callers may see answers of different ages.
 
 A minute already spares nearly every read of an item that is read several times a second. With
 `per-item` it is the most, and the whole where an item has no `expires_at`; with `immutable` it
@@ -171,7 +172,7 @@ pub static TRIGGER: Parameter = Parameter {
     key: "trigger",
     flag: "trigger",
     value_name: "TRIGGER",
-    help: "How it is invoked: direct or function-url",
+    help: "Trigger: direct or function-url",
     question: "How the function is invoked",
     default: Some("direct"),
     kind: Kind::Choice(&[
@@ -189,7 +190,7 @@ pub static TRIGGER: Parameter = Parameter {
     explanation: "\
 Who calls the function. `direct` takes the request as the event and answers errors as Lambda's
 own. `function-url` takes `POST /` over HTTPS, answers errors with a status and a JSON body, and
-lets in only callers that sign with IAM. One file of the handler differs: the rest is the same.",
+lets in only callers that sign with IAM. Of the handler, one file differs.",
     examples: &[],
 };
 
@@ -299,11 +300,20 @@ pub fn closest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Opt
 
 /// `a, b and c`.
 pub fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    joined(words, "and")
+}
+
+/// `a, b or c`.
+pub fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    joined(words, "or")
+}
+
+fn joined<'a>(words: impl IntoIterator<Item = &'a str>, last_word: &str) -> String {
     let words: Vec<_> = words.into_iter().collect();
     match words.as_slice() {
         [first @ .., second, last] => {
             let first: String = first.iter().map(|word| format!("{word}, ")).collect();
-            format!("{first}{second} and {last}")
+            format!("{first}{second} {last_word} {last}")
         }
         [only] => (*only).into(),
         [] => String::new(),
@@ -322,7 +332,7 @@ fn choice(choices: &[Choice], given: &str) -> Result<String, Refused> {
         .map(|choice| choice.value);
     let instead = named.or_else(|| closest(given, values.clone()));
     Err(Refused {
-        why: format!("allowed are {}", listed(values)),
+        why: format!("use {}", one_of(values)),
         instead: instead.map(Into::into),
     })
 }
@@ -342,7 +352,7 @@ fn megabytes(given: &str) -> Result<String, Refused> {
         _ => None,
     };
     Err(Refused {
-        why: format!("allowed is a whole number of MB from {LEAST_MEMORY_MB} to {MOST_MEMORY_MB}"),
+        why: format!("use a whole number of MB from {LEAST_MEMORY_MB} to {MOST_MEMORY_MB}"),
         instead: meant
             .filter(|number| allowed.contains(number))
             .map(|number| number.to_string()),
@@ -351,8 +361,7 @@ fn megabytes(given: &str) -> Result<String, Refused> {
 
 fn seconds(given: &str) -> Result<String, Refused> {
     let is_allowed = |seconds: u32| (1..=MOST_TTL_SECONDS).contains(&seconds);
-    let allowed = "allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, \
-        5m or 1h";
+    let allowed = "use 1 second to 24 hours, as in 90, 30s, 5m or 1h";
     match in_seconds(given) {
         Some(seconds) if is_allowed(seconds) => Ok(seconds.to_string()),
         Some(seconds) => Err(Refused {
@@ -406,7 +415,7 @@ fn name(given: &str) -> Result<String, Refused> {
     let Some(flaw) = flaw(given) else {
         return Ok(convert(given));
     };
-    let allowed = "allowed are ASCII letters, digits, `-` and `_`, a letter first";
+    let allowed = "use ASCII letters, digits, `-` and `_`, a letter first";
     Err(Refused {
         why: format!("{flaw}; {allowed}, at most {LONGEST_NAME} characters"),
         instead: similar_name(given),
@@ -422,7 +431,10 @@ fn flaw(name: &str) -> Option<String> {
     } else if !name.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
         Some("it does not start with a letter from A to Z".into())
     } else if let Some(letter) = name.chars().find(|letter| !is_in_names(*letter)) {
-        Some(format!("it holds {letter:?}"))
+        Some(match letter {
+            ' ' => "it contains a space".into(),
+            letter => format!("it contains {letter:?}"),
+        })
     } else if let Some(name) = names.iter().find(|name| name.len() > LONGEST_NAME) {
         Some(format!("`{name}` has {} characters", name.len()))
     } else {

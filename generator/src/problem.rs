@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use annotate_snippets::{AnnotationKind, Level, Patch, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use serde::Serialize;
 
 /// A text that was given: the command line, or a file.
@@ -45,8 +45,12 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What people read of one line or file.
+const MOST_SHOWN: usize = 20;
+
 /// For people: each problem in its place, then all corrections at once.
 pub fn text(problems: &[Problem], renderer: &Renderer) -> String {
+    let (problems, more) = problems.split_at(problems.len().min(MOST_SHOWN));
     let mut reports: Vec<String> = Vec::new();
     for (index, problem) in problems.iter().enumerate() {
         let source = &problem.source;
@@ -79,14 +83,19 @@ pub fn text(problems: &[Problem], renderer: &Renderer) -> String {
         }
         reports.push(renderer.render(&groups));
     }
+    if !more.is_empty() {
+        let more = format!("{} more problems are not shown", more.len());
+        let more = Group::with_title(Level::NOTE.secondary_title(&more));
+        reports.push(renderer.render(&[more]));
+    }
     reports.join("\n\n")
 }
 
 /// The command line as a text, in pieces: `--ttl=5m` is two of them.
 pub struct CommandLine {
     pub source: Rc<Source>,
-    /// As they go to the parser, the program first.
-    arguments: Vec<OsString>,
+    /// As they go to the parser, the program first; those that it is spared are none.
+    arguments: Vec<Option<OsString>>,
     pieces: Vec<Piece>,
     /// Flags whose value is the next piece.
     with_value: Vec<String>,
@@ -97,7 +106,28 @@ struct Piece {
     span: Range<usize>,
     /// Of which argument it is all, or a part.
     argument: usize,
-    replaced: bool,
+    /// Behind `--`.
+    is_escaped: bool,
+    state: State,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    AsGiven,
+    Replaced,
+    Gone,
+}
+
+/// How to go on where a piece is wrong.
+pub enum Repair {
+    Instead(usize, String),
+    Without(Vec<usize>),
+}
+
+impl Repair {
+    pub fn instead((piece, right): (usize, String)) -> Self {
+        Repair::Instead(piece, right)
+    }
 }
 
 impl CommandLine {
@@ -113,7 +143,6 @@ impl CommandLine {
                 Some((flag, value)) if flag.starts_with("--") && !is_escaped => vec![flag, value],
                 _ => vec![given.as_ref()],
             };
-            is_escaped |= given == "--";
             for (index, part) in parts.into_iter().enumerate() {
                 let separator = match (argument, index) {
                     (0, _) => "",
@@ -128,34 +157,61 @@ impl CommandLine {
                     text: part.into(),
                     span: start..text.len(),
                     argument,
-                    replaced: false,
+                    is_escaped,
+                    state: State::AsGiven,
                 });
             }
+            is_escaped |= given == "--";
         }
         CommandLine {
             source: Rc::new(Source { name: None, text }),
-            arguments,
+            arguments: arguments.into_iter().map(Some).collect(),
             pieces,
             with_value,
         }
     }
 
     /// For the parser.
-    pub fn arguments(&self) -> &[OsString] {
-        &self.arguments
+    pub fn arguments(&self) -> impl Iterator<Item = &OsString> {
+        self.arguments.iter().flatten()
     }
 
-    /// The first flag of that name that was given so.
+    /// The first argument of that text that was given so: a flag, or one too many.
     pub fn flag(&self, name: &str) -> Option<usize> {
-        self.pieces
-            .iter()
-            .position(|piece| piece.text == name && !piece.replaced)
+        self.pieces.iter().position(|piece| {
+            piece.text == name && piece.state == State::AsGiven && !piece.is_escaped
+        })
+    }
+
+    /// The last flag of that name, given so or stood in for.
+    pub fn last_flag(&self, name: &str) -> Option<usize> {
+        self.pieces.iter().rposition(|piece| {
+            piece.text == name && piece.state != State::Gone && !piece.is_escaped
+        })
     }
 
     /// The value of a flag.
     pub fn value(&self, flag: &str) -> Option<usize> {
-        let flag = self.pieces.iter().rposition(|piece| piece.text == flag)?;
+        let flag = self.last_flag(flag)?;
         Some(flag + 1).filter(|value| *value < self.pieces.len())
+    }
+
+    /// Short flags in one argument, with a flag such as `-5` among them.
+    pub fn cluster(&self, flag: &str) -> Option<usize> {
+        let letter = flag.strip_prefix('-')?;
+        self.pieces.iter().position(|piece| {
+            let letters = piece.text.strip_prefix('-');
+            letters.is_some_and(|letters| !letters.starts_with('-') && letters.contains(letter))
+                && piece.state == State::AsGiven
+        })
+    }
+
+    /// Whether what follows a flag is no value that it could have.
+    pub fn stands_alone(&self, piece: usize) -> bool {
+        let next = self.pieces.get(piece + 1);
+        next.is_none_or(|next| {
+            next.text.starts_with('-') || next.argument == self.pieces[piece].argument
+        })
     }
 
     /// What is neither a flag nor a flag's value, by its number; the command is number 0.
@@ -165,6 +221,10 @@ impl CommandLine {
         let mut index = 1;
         while let Some(piece) = self.pieces.get(index) {
             let next = self.pieces.get(index + 1);
+            if piece.state == State::Gone {
+                index += 1;
+                continue;
+            }
             if is_escaped || !piece.text.starts_with('-') || piece.text == "-" {
                 found.push(index);
             } else if piece.text == "--" {
@@ -181,7 +241,10 @@ impl CommandLine {
 
     /// The first piece that is no text.
     pub fn not_text(&self) -> Option<usize> {
-        let is_text = |piece: &Piece| self.arguments[piece.argument].to_str().is_some();
+        let is_text = |piece: &Piece| {
+            let argument = self.arguments[piece.argument].as_ref();
+            argument.is_none_or(|argument| argument.to_str().is_some())
+        };
         self.pieces.iter().position(|piece| !is_text(piece))
     }
 
@@ -196,20 +259,43 @@ impl CommandLine {
         piece.map_or(end..end, |piece| self.pieces[piece].span.clone())
     }
 
-    /// Takes a piece for another, so that the rest can be looked at, too; each of them once. What is
-    /// shown stays as it was given.
-    pub fn replace(&mut self, piece: usize, right: &str) -> Option<()> {
-        let replaced = self.pieces.get_mut(piece).filter(|piece| !piece.replaced)?;
-        replaced.text = right.into();
-        replaced.replaced = true;
-        let argument = replaced.argument;
-        let of_it = self
-            .pieces
-            .iter()
-            .filter(|piece| piece.argument == argument);
-        let texts: Vec<_> = of_it.map(|piece| piece.text.as_str()).collect();
-        self.arguments[argument] = texts.join("=").into();
-        Some(())
+    /// Makes the line one whose rest can be looked at; each piece once. What is shown stays as it was
+    /// given. False where nothing could be done.
+    pub fn repair(&mut self, repair: Option<Repair>) -> bool {
+        let (pieces, right) = match repair {
+            Some(Repair::Instead(piece, right)) => (vec![piece], Some(right)),
+            Some(Repair::Without(pieces)) => (pieces, None),
+            None => return false,
+        };
+        for &index in &pieces {
+            let piece = &mut self.pieces[index];
+            if piece.state != State::AsGiven && right.is_some() {
+                return false;
+            }
+            match &right {
+                Some(right) => (piece.text, piece.state) = (right.clone(), State::Replaced),
+                None => piece.state = State::Gone,
+            }
+            let argument = piece.argument;
+            let of_it = self
+                .pieces
+                .iter()
+                .filter(|piece| piece.argument == argument);
+            let mut parts = of_it
+                .enumerate()
+                .filter(|(_, piece)| piece.state != State::Gone);
+            // A value goes with its flag.
+            self.arguments[argument] =
+                parts
+                    .next()
+                    .filter(|(first, _)| *first == 0)
+                    .map(|(_, flag)| {
+                        let rest: String =
+                            parts.map(|(_, value)| format!("={}", value.text)).collect();
+                        format!("{}{rest}", flag.text).into()
+                    });
+        }
+        true
     }
 }
 

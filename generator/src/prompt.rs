@@ -8,15 +8,18 @@ use inquire::validator::Validation;
 use inquire::{Confirm, InquireError, Select, Text, ui::RenderConfig};
 
 use crate::answers::{Answers, Known};
-use crate::parameters::{self, Choice, Parameter, TTL, TTL_POLICY};
+use crate::cli::{New, Vcs};
+use crate::parameters::{self, Choice, NAME, Parameter, TTL, TTL_POLICY};
 use crate::problem::shell_quoted;
+use crate::report::plain;
+use crate::write::Target;
 
 /// Why there are no answers.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("interrupted; nothing was made")]
     Interrupted,
-    #[error("nothing was made")]
+    #[error("not confirmed; nothing was made")]
     Declined,
     #[error("cannot ask: {0}; nothing was made")]
     Terminal(InquireError),
@@ -40,12 +43,11 @@ pub fn is_possible() -> bool {
 }
 
 /// Asks for every answer that is missing, then whether they are right. Does not ask anything where
-/// all are known. `make` says what a yes does.
-pub fn complete(known: Known, folder: &Path, make: &str, colours: bool) -> Result<Answers, Error> {
-    let style = if colours {
-        RenderConfig::default_colored()
-    } else {
-        RenderConfig::empty()
+/// all are known.
+pub fn complete(known: Known, new: &New) -> Result<Answers, Error> {
+    let style = match anstream::AutoStream::choice(&io::stderr()) {
+        anstream::ColorChoice::Never => RenderConfig::empty(),
+        _ => RenderConfig::default_colored(),
     };
     let mut answers = known.clone();
     for parameter in parameters::ALL {
@@ -53,7 +55,7 @@ pub fn complete(known: Known, folder: &Path, make: &str, colours: bool) -> Resul
         let is_idle =
             std::ptr::eq(parameter, &TTL) && answers.get(&TTL_POLICY) == Some("immutable");
         if answers.get(parameter).is_none() && !is_idle {
-            let value = ask(parameter, style)?;
+            let value = ask(parameter, &new.path, style)?;
             answers.set(parameter, value);
         }
     }
@@ -61,7 +63,11 @@ pub fn complete(known: Known, folder: &Path, make: &str, colours: bool) -> Resul
     let asked = |parameter: &&Parameter| known.get(parameter).is_none();
     if parameters::ALL.iter().any(asked) {
         // What cannot be shown cannot be confirmed either.
-        let _ = writeln!(io::stderr(), "\n{}", summary(&answers, folder));
+        let _ = writeln!(io::stderr(), "\n{}", summary(&answers, new));
+        let make = match new.dry_run {
+            true => "List what would be made?",
+            false => "Make it?",
+        };
         let confirm = Confirm::new(make).with_default(true);
         if !confirm.with_render_config(style).prompt()? {
             return Err(Error::Declined);
@@ -70,7 +76,11 @@ pub fn complete(known: Known, folder: &Path, make: &str, colours: bool) -> Resul
     Ok(answers)
 }
 
-fn ask(parameter: &'static Parameter, style: RenderConfig<'static>) -> Result<String, Error> {
+fn ask(
+    parameter: &'static Parameter,
+    folder: &Path,
+    style: RenderConfig<'static>,
+) -> Result<String, Error> {
     let choices = parameter.choices();
     if !choices.is_empty() {
         let select = Select::new(parameter.question, choices.iter().map(Line).collect());
@@ -84,20 +94,29 @@ fn ask(parameter: &'static Parameter, style: RenderConfig<'static>) -> Result<St
             .prompt()?;
         return Ok(chosen.0.value.into());
     }
+    let check = |text: &str| match parameter.check(text.trim()) {
+        Ok(value) if std::ptr::eq(parameter, &NAME) => Target::new(folder, &value)
+            .map(|_| value)
+            .map_err(|error| error.to_string()),
+        checked => checked.map_err(|refused| refused.to_string()),
+    };
     let validate = |text: &str| {
-        let invalid =
-            |refused: parameters::Refused| Validation::Invalid(refused.to_string().into());
-        let checked = parameter.check(text.trim());
-        Ok(checked.map_or_else(invalid, |_| Validation::Valid))
+        let invalid = |why: String| Validation::Invalid(why.into());
+        Ok(check(text).map_or_else(invalid, |_| Validation::Valid))
+    };
+    // What is taken, where it is not what was typed.
+    let taken = |text: &str| match parameter.check(text.trim()) {
+        Ok(value) if value != text => format!("{text} becomes {value}"),
+        _ => text.into(),
     };
     let mut text = Text::new(parameter.question)
         .with_validator(validate)
+        .with_formatter(&taken)
         .with_render_config(style);
     text.default = parameter.default;
     let answer = text.prompt()?;
     // The validator let it through.
-    let refused = |refused: parameters::Refused| InquireError::Custom(refused.to_string().into());
-    Ok(parameter.check(answer.trim()).map_err(refused)?)
+    Ok(check(&answer).map_err(|why| InquireError::Custom(why.into()))?)
 }
 
 /// A choice as a line to choose.
@@ -111,12 +130,9 @@ impl fmt::Display for Line {
 }
 
 /// What will be made, and the command line that makes it without a question.
-fn summary(answers: &Answers, folder: &Path) -> String {
+fn summary(answers: &Answers, new: &New) -> String {
     let mut summary = String::new();
     let mut command = String::from("cached-lambda new");
-    if folder != Path::new(".") {
-        command += &format!(" --path {}", shell_quoted(&folder.display().to_string()));
-    }
     for parameter in parameters::ALL {
         let value = answers.get(parameter);
         summary += &format!("  {:<13} {value}\n", parameter.key);
@@ -125,10 +141,22 @@ fn summary(answers: &Answers, folder: &Path) -> String {
             Some(_) => format!(" --{} {value}", parameter.flag),
         };
     }
-    summary += &format!(
-        "  {:<13} {}\n",
-        "folder",
-        folder.join(answers.name()).display()
-    );
-    format!("{summary}\nThe same without questions:\n  {command}\n")
+    if new.path != Path::new(".") {
+        let path = new.path.display().to_string();
+        // A path may start with a hyphen.
+        command += &format!(" --path={}", shell_quoted(&path));
+    }
+    command += match new.vcs {
+        Some(Vcs::Git) => " --vcs git",
+        Some(Vcs::None) => " --vcs none",
+        None => "",
+    };
+    if new.dry_run {
+        command += " --dry-run";
+    }
+    let folder = new.path.join(answers.name());
+    summary += &format!("  {:<13} {}\n", "folder", folder.display());
+    plain(&format!(
+        "{summary}\nThe same without questions:\n  {command}\n"
+    ))
 }

@@ -65,10 +65,10 @@ impl<'a> Report<'a> {
             "terraform" => "asks where the state is".into(),
             _ => format!("makes the stack {stack}"),
         };
-        format!(
+        plain(&format!(
             "made {folder}, {files} files\n\nnext:\n  {cd}\n  {test:35}   # starts DynamoDB Local in \
              Docker\n  {deploy}   # {what}\n"
-        )
+        ))
     }
 
     /// The files as a tree, with their sizes.
@@ -97,7 +97,7 @@ impl<'a> Report<'a> {
             self.files.len(),
             size(bytes)
         );
-        text
+        plain(&text)
     }
 }
 
@@ -139,6 +139,15 @@ fn size(bytes: usize) -> String {
     }
 }
 
+/// A text as it is safe on a terminal: what is in a path could move the cursor.
+pub fn plain(text: &str) -> String {
+    let escaped = |letter: char| match letter.is_control() && letter != '\n' {
+        true => letter.escape_default().to_string(),
+        false => letter.to_string(),
+    };
+    text.chars().map(escaped).collect()
+}
+
 /// The next commands: into the workspace, its tests, its deployment.
 fn next(answers: &Answers, workspace: &Path) -> [String; 3] {
     let deploy = match answers.get(&IAC) {
@@ -149,8 +158,13 @@ fn next(answers: &Answers, workspace: &Path) -> [String; 3] {
         ),
         _ => "cd infra && sam build && sam deploy".to_string(),
     };
+    let folder = workspace.display().to_string();
+    let folder = match folder.starts_with('-') {
+        true => format!("./{folder}"),
+        false => folder,
+    };
     [
-        format!("cd {}", shell_quoted(&workspace.display().to_string())),
+        format!("cd {}", shell_quoted(&folder)),
         "cargo test".into(),
         deploy,
     ]

@@ -1,6 +1,9 @@
 //! The template as it is embedded, and what its cargo-generate.toml says of its files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
 
 /// A file of the template.
 pub struct Source {
@@ -30,6 +33,42 @@ struct Condition {
     left_out: Vec<PathBuf>,
 }
 
+/// cargo-generate.toml, as far as it is used: what is not understood is an error, since both ways of
+/// rendering have to do the same.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    #[serde(default)]
+    template: TemplateSection,
+    #[serde(default)]
+    hooks: Hooks,
+    /// A test compares them with the parameters.
+    #[serde(default, rename = "placeholders")]
+    _placeholders: toml::Table,
+    #[serde(default)]
+    conditional: BTreeMap<String, Conditional>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TemplateSection {
+    #[serde(rename = "cargo_generate_version")]
+    _version: Option<String>,
+    exclude: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hooks {
+    init: Vec<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Conditional {
+    ignore: Vec<PathBuf>,
+}
+
 impl Config {
     /// # Errors
     /// What is in a form that is not understood.
@@ -40,24 +79,15 @@ impl Config {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let config: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
-        let section = |name: &str| config.get(name).and_then(toml::Value::as_table);
-        let hooks = section("hooks")
-            .into_iter()
-            .flat_map(|hooks| hooks.values());
-        let hidden = hooks.flat_map(texts).map(PathBuf::from);
-        let excluded = section("template").and_then(|template| template.get("exclude"));
-        let conditional = section("conditional").into_iter().flatten();
+        let file: ConfigFile = toml::from_str(text).map_err(|error| error.to_string())?;
+        let verbatim = file.template.exclude.iter().map(|text| pattern(text));
+        let conditional = file.conditional.into_iter();
         Ok(Config {
-            verbatim: excluded
-                .into_iter()
-                .flat_map(texts)
-                .map(pattern)
-                .collect::<Result<_, _>>()?,
+            verbatim: verbatim.collect::<Result<_, _>>()?,
             conditions: conditional
-                .map(|(expression, section)| condition(expression, section))
+                .map(|(expression, section)| condition(&expression, section.ignore))
                 .collect::<Result<_, _>>()?,
-            hidden: hidden.chain([CONFIG.into()]).collect(),
+            hidden: file.hooks.init.into_iter().chain([CONFIG.into()]).collect(),
         })
     }
 
@@ -81,36 +111,33 @@ impl Config {
     }
 }
 
-fn texts(list: &toml::Value) -> impl Iterator<Item = &str> {
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(toml::Value::as_str)
-}
-
-/// Of the patterns of a .gitignore, which cargo-generate takes, those that mean the same as a glob
-/// of the whole path: `**/*.rs`, or a name that no other folder has.
+/// Of the patterns of a .gitignore, which cargo-generate takes, the two whose meaning has no corners:
+/// `**/*.rs`, and the name of a file that no folder has.
 fn pattern(text: &str) -> Result<glob::Pattern, String> {
-    if text.starts_with(['!', '/']) || text.ends_with('/') {
+    let is_name = |text: &str| {
+        let mut letters = text.chars();
+        letters.all(|letter| letter.is_alphanumeric() || matches!(letter, '.' | '-' | '_'))
+    };
+    let name = text.strip_prefix("**/*.").unwrap_or(text);
+    if !is_name(name) {
         return Err(format!(
-            "`exclude` holds {text:?}, a form that the generator does not know"
+            "`exclude` has {text:?}, a form that the generator does not know"
         ));
     }
-    glob::Pattern::new(text).map_err(|error| format!("`exclude` holds {text:?}: {error}"))
+    glob::Pattern::new(text).map_err(|error| format!("`exclude` has {text:?}: {error}"))
 }
 
-fn condition(expression: &str, section: &toml::Value) -> Result<Condition, String> {
+fn condition(expression: &str, left_out: Vec<PathBuf>) -> Result<Condition, String> {
     let unknown =
         || format!("[conditional.'{expression}'] has a form that the generator does not know");
     let (placeholder, value) = expression.split_once(" == ").ok_or_else(unknown)?;
     let value = value
         .strip_prefix('"')
         .and_then(|value| value.strip_suffix('"'));
-    let ignore = section.get("ignore").ok_or_else(unknown)?;
     Ok(Condition {
         placeholder: placeholder.into(),
         value: value.ok_or_else(unknown)?.into(),
-        left_out: texts(ignore).map(PathBuf::from).collect(),
+        left_out,
     })
 }
 
@@ -148,6 +175,12 @@ mod tests {
         for text in [
             "template.exclude = [\"!a\"]",
             "template.exclude = [\"a/\"]",
+            "template.exclude = [\"a/b\"]",
+            "template.exclude = [\"*.rs\"]",
+            "template.exclude = 1",
+            "template.ignore = []",
+            "hooks.post = []",
+            "[other]",
             "template.exclude = [\"***\"]",
             "[conditional.'iac != \"sam\"']\nignore = []",
             "[conditional.'iac == sam']\nignore = []",

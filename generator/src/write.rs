@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cargo_workspace::{self, Conflict};
 use crate::render::File;
+use crate::template::SOURCES;
 use crate::vcs;
 
 /// Why nothing was written.
@@ -17,9 +18,9 @@ pub enum Error {
     #[error("{} exists; nothing was changed", .0.display())]
     Exists(PathBuf),
     #[error(
-        "the Cargo workspace {} would take {} for a member, by its pattern `{}`, and cargo would \
-         refuse both; nothing was made",
-        .conflict.manifest.display(), .target.display(), .conflict.pattern
+        "the Cargo workspace {} would take {} for a member, by \"{}\", and cargo would refuse both; \
+         nothing was made",
+        .conflict.manifest.display(), .target.display(), .conflict.member
     )]
     Workspace { target: PathBuf, conflict: Conflict },
     #[error("cannot write {}: {why}; nothing was made", .file.display())]
@@ -36,10 +37,10 @@ impl Error {
         const ELSEWHERE: &str = "choose another name, or another folder with --path";
         match self {
             Error::Exists(_) => Some(ELSEWHERE.into()),
-            Error::Workspace { conflict, .. } => Some(format!(
-                "add `exclude = [\"{}\"]` to its [workspace], or {ELSEWHERE}",
-                conflict.exclude
-            )),
+            Error::Workspace { conflict, .. } => Some(match &conflict.way_out {
+                Some(way_out) => format!("{way_out}, or {ELSEWHERE}"),
+                None => ELSEWHERE.into(),
+            }),
             Error::Write { why, .. } => match why.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     Some("make room there, or choose another folder with --path".into())
@@ -57,18 +58,19 @@ impl Error {
 
 /// A folder that does not exist yet, in one that does.
 pub struct Target {
-    folder: PathBuf,
     path: PathBuf,
+    /// Where everything is written first.
+    staging: PathBuf,
     name: String,
 }
 
 impl Target {
-    /// Refuses whatever has that name already: an empty folder or a broken link, too.
-    pub fn new(folder: &Path, name: &str, tree: &[File]) -> Result<Self, Error> {
-        let path = if folder == Path::new(".") {
-            name.into()
-        } else {
-            folder.join(name)
+    /// Refuses whatever has that name already, an empty folder or a broken link too, and a place
+    /// that breaks a Cargo workspace.
+    pub fn new(folder: &Path, name: &str) -> Result<Self, Error> {
+        let path = match folder == Path::new(".") {
+            true => name.into(),
+            false => folder.join(name),
         };
         let failed = |why| Error::Write {
             file: path.clone(),
@@ -79,14 +81,21 @@ impl Target {
             Ok(_) => return Err(Error::Exists(path)),
             Err(why) => return Err(failed(why)),
         }
-        let inside: BTreeSet<_> = tree.iter().flat_map(|file| file.path.ancestors()).collect();
-        if let Some(conflict) = cargo_workspace::conflict(folder, name, inside).map_err(failed)? {
+        if let Some(conflict) = conflict(folder, name).map_err(failed)? {
             let target = path;
             return Err(Error::Workspace { target, conflict });
         }
+        // Beside the target, unless a workspace takes that for a member: then further up.
+        let hidden = hidden_prefix(name);
+        let mut staging = folder.to_path_buf();
+        if conflict(folder, &hidden).map_err(failed)?.is_some() {
+            let above = folder.canonicalize().map_err(failed)?;
+            let free = |above: &&Path| matches!(conflict(above, &hidden), Ok(None));
+            staging = above.ancestors().find(free).unwrap_or(folder).into();
+        }
         Ok(Target {
-            folder: folder.to_path_buf(),
             path,
+            staging,
             name: name.to_string(),
         })
     }
@@ -98,11 +107,14 @@ impl Target {
 
     /// What a killed run for the same target has left, if not what a running one is writing.
     pub fn left_behind(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let entries = fs::read_dir(&self.staging).into_iter().flatten().flatten();
         let prefix = hidden_prefix(&self.name);
         let mut left: Vec<_> = entries
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
-            .map(|entry| self.path.with_file_name(entry.file_name()))
+            .map(|entry| match self.staging == Path::new(".") {
+                true => entry.file_name().into(),
+                false => entry.path(),
+            })
             .collect();
         left.sort();
         left
@@ -119,7 +131,7 @@ impl Target {
             false => Ok(()),
         };
         // Removed when it is dropped, unless it was renamed.
-        let hidden = hidden_sibling(&self.folder, &self.name).map_err(failed(&self.path))?;
+        let hidden = hidden_folder(&self.staging, &self.name).map_err(failed(&self.path))?;
         for file in tree {
             go_on()?;
             let path = hidden.path().join(&file.path);
@@ -147,20 +159,37 @@ impl Target {
     }
 }
 
+/// The Cargo workspace that would take a folder of that name, or one that the template makes in it.
+fn conflict(parent: &Path, name: &str) -> io::Result<Option<Conflict>> {
+    let files = SOURCES.iter().map(|source| Path::new(source.path));
+    let folders = files.flat_map(|file| file.ancestors().skip(1));
+    let inside: BTreeSet<_> = folders.filter(|folder| *folder != Path::new("")).collect();
+    cargo_workspace::conflict(parent, name, inside)
+}
+
 /// Hidden, and telling whose it is where a killed run leaves it.
 fn hidden_prefix(name: &str) -> String {
     format!(".{name}.cached-lambda-")
 }
 
-fn hidden_sibling(folder: &Path, name: &str) -> io::Result<tempfile::TempDir> {
+fn hidden_folder(folder: &Path, name: &str) -> io::Result<tempfile::TempDir> {
     let prefix = hidden_prefix(name);
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix);
     // It becomes the workspace: as open as any folder that the user makes.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    // Without the path, which is not the one to tell.
-    builder.tempdir_in(folder).map_err(|why| why.kind().into())
+    builder.tempdir_in(folder).map_err(without_path)
+}
+
+/// The hidden folder's is not the one to tell.
+fn without_path(why: io::Error) -> io::Error {
+    let cause = why.get_ref().and_then(std::error::Error::source);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause.and_then(io::Error::raw_os_error) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => why.kind().into(),
+    }
 }
 
 fn write_file(path: &Path, file: &File) -> io::Result<()> {
@@ -180,9 +209,10 @@ fn write_file(path: &Path, file: &File) -> io::Result<()> {
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // Some network file systems cannot do it in one step.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => look_and_rename(from, to),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => look_and_rename(from, to),
         renamed => Ok(renamed?),
     }
 }
@@ -225,7 +255,7 @@ mod tests {
     #[test]
     fn a_tree_appears_whole_and_nothing_beside_it() {
         let parent = tempfile::tempdir().unwrap();
-        let target = Target::new(parent.path(), "made", &tree()).unwrap();
+        let target = Target::new(parent.path(), "made").unwrap();
         let made = target.path().to_path_buf();
         target.write(&tree(), false, &NEVER).unwrap();
         assert_eq!(fs::read(made.join("a/b")).unwrap(), b"x");
@@ -239,7 +269,7 @@ mod tests {
             |path: &Path| fs::write(path, "theirs"),
         ] {
             let parent = tempfile::tempdir().unwrap();
-            let target = Target::new(parent.path(), "made", &tree()).unwrap();
+            let target = Target::new(parent.path(), "made").unwrap();
             let path = parent.path().join("made");
             make(&path).unwrap();
             assert!(matches!(
@@ -254,7 +284,7 @@ mod tests {
     #[test]
     fn an_interrupt_between_two_files_leaves_nothing() {
         let parent = tempfile::tempdir().unwrap();
-        let target = Target::new(parent.path(), "made", &tree()).unwrap();
+        let target = Target::new(parent.path(), "made").unwrap();
         let error = target.write(&tree(), false, &AtomicBool::new(true));
         assert!(matches!(error, Err(Error::Interrupted)));
         assert_eq!(names(parent.path()), [""; 0]);
@@ -263,7 +293,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_leaves_nothing() {
         let parent = tempfile::tempdir().unwrap();
-        let target = Target::new(parent.path(), "made", &tree()).unwrap();
+        let target = Target::new(parent.path(), "made").unwrap();
         // A file where a folder has to be.
         let mut tree = tree();
         tree.insert(

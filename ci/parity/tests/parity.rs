@@ -176,10 +176,15 @@ fn both_give_the_same_files_for_every_combination() {
 fn repository() -> tempfile::TempDir {
     let clone = tempfile::tempdir().unwrap();
     let git = |folder: &Path, arguments: &[&str]| {
-        let identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"];
+        let settings = [
+            "user.name=test",
+            "user.email=test@localhost",
+            "commit.gpgsign=false",
+        ];
+        let settings = settings.iter().flat_map(|setting| ["-c", setting]);
         let output = Command::new("git")
             .current_dir(folder)
-            .args(identity)
+            .args(settings)
             .args(arguments)
             .output();
         let output = output.unwrap();
@@ -192,9 +197,15 @@ fn repository() -> tempfile::TempDir {
     };
     for file in git(
         &root(),
-        &["ls-files", "--cached", "--others", "--exclude-standard"],
+        &[
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ],
     )
-    .lines()
+    .split_terminator('\0')
     {
         let (from, to) = (root().join(file), clone.path().join(file));
         if from.is_file() {

@@ -143,7 +143,7 @@ fn a_killed_run_leaves_a_hidden_folder_alone_and_the_next_one_says_so() {
     assert!(matches!(left.as_slice(), [left] if left.starts_with(".x.cached-lambda-")));
 
     let (_, said) = succeeds(&work, &["new", "x", "--vcs", "none"]);
-    let note = format!("note: a run that was stopped has left {}", left[0]);
+    let note = format!("note: a run that was killed has left {};", left[0]);
     assert!(said.starts_with(&note), "{said}");
     assert_eq!(names(&work), [left[0].as_str(), "x"]);
     // Another name is not concerned.

@@ -24,7 +24,7 @@ fn a_value_that_is_not_allowed_is_shown_in_its_place_with_one_that_is() {
 error: `127` is not allowed for `--memory`
  |
  | cached-lambda new x --memory 127
- |                              ^^^ allowed is a whole number of MB from 128 to 10240
+ |                              ^^^ use a whole number of MB from 128 to 10240
  |
 help: try this
  |
@@ -40,7 +40,7 @@ help: try this
 error: `aarch64` is not allowed for `--arch`
  |
  | cached-lambda new x --arch=aarch64
- |                            ^^^^^^^ allowed are arm64 and x86_64
+ |                            ^^^^^^^ use arm64 or x86_64
  |
 help: try this
  |
@@ -56,7 +56,7 @@ help: try this
 error: `mips` is not allowed for `--arch`
  |
  | cached-lambda new x --arch mips
- |                            ^^^^ allowed are arm64 and x86_64
+ |                            ^^^^ use arm64 or x86_64
 
 "#]]
     );
@@ -66,7 +66,7 @@ error: `mips` is not allowed for `--arch`
 error: `0` is not allowed for `--ttl`
  |
  | cached-lambda new x --ttl 0
- |                           ^ that is 0 seconds; allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, 5m or 1h
+ |                           ^ that is 0 seconds; use 1 second to 24 hours, as in 90, 30s, 5m or 1h
  |
 help: try this
  |
@@ -82,7 +82,7 @@ help: try this
 error: `-1` is not allowed for `--ttl`
  |
  | cached-lambda new x --ttl -1
- |                           ^^ allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, 5m or 1h
+ |                           ^^ use 1 second to 24 hours, as in 90, 30s, 5m or 1h
 
 "#]]
     );
@@ -92,7 +92,7 @@ error: `-1` is not allowed for `--ttl`
 error: `` is not allowed for `--ttl-policy`
  |
  | cached-lambda new x --ttl-policy ''
- |                                  ^^ allowed are fixed, per-item and immutable
+ |                                  ^^ use fixed, per-item or immutable
 
 "#]]
     );
@@ -102,7 +102,7 @@ error: `` is not allowed for `--ttl-policy`
 error: `url` is not allowed for `--trigger`
  |
  | cached-lambda new x --trigger url
- |                               ^^^ allowed are direct and function-url
+ |                               ^^^ use direct or function-url
  |
 help: try this
  |
@@ -117,7 +117,7 @@ help: try this
 error: `terrafrom` is not allowed for `--iac`
  |
  | cached-lambda new x --iac terrafrom
- |                           ^^^^^^^^^ allowed are sam and terraform
+ |                           ^^^^^^^^^ use sam or terraform
  |
 help: try this
  |
@@ -133,7 +133,7 @@ help: try this
 error: `svn` is not allowed for `--vcs`
  |
  | cached-lambda new x --vcs svn
- |                           ^^^ allowed are git and none
+ |                           ^^^ use git or none
 
 "#]]
     );
@@ -143,7 +143,7 @@ error: `svn` is not allowed for `--vcs`
 error: `nevr` is not allowed for `--color`
  |
  | cached-lambda new x --color nevr
- |                             ^^^^ allowed are auto, always and never
+ |                             ^^^^ use auto, always or never
  |
 help: try this
  |
@@ -162,7 +162,7 @@ fn a_name_that_makes_trouble_is_refused_with_the_reason() {
 error: `my quotes` is not allowed for `<NAME>`
  |
  | cached-lambda new 'my quotes'
- |                   ^^^^^^^^^^^ it holds ' '; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |                   ^^^^^^^^^^^ it contains a space; use ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
  |
 help: try this
  |
@@ -178,7 +178,7 @@ help: try this
 error: `../quotes` is not allowed for `<NAME>`
  |
  | cached-lambda new ../quotes
- |                   ^^^^^^^^^ a name is no path: --path says where the folder is made; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |                   ^^^^^^^^^ a name is no path: --path says where the folder is made; use ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
  |
 help: try this
  |
@@ -194,7 +194,7 @@ help: try this
 error: `/tmp/quotes` is not allowed for `<NAME>`
  |
  | cached-lambda new /tmp/quotes
- |                   ^^^^^^^^^^^ a name is no path: --path says where the folder is made; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |                   ^^^^^^^^^^^ a name is no path: --path says where the folder is made; use ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
  |
 help: try this
  |
@@ -210,7 +210,7 @@ help: try this
 error: `con` is not allowed for `<NAME>`
  |
  | cached-lambda new con
- |                   ^^^ on Windows, `con` is the name of a device; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |                   ^^^ on Windows, `con` is the name of a device; use ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
  |
 help: try this
  |
@@ -225,7 +225,7 @@ help: try this
 error: `日本語` is not allowed for `<NAME>`
  |
  | cached-lambda new '日本語'
- |                   ^^^^^^^^ it does not start with a letter from A to Z; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |                   ^^^^^^^^ it does not start with a letter from A to Z; use ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
 
 "#]]
     );
@@ -236,7 +236,7 @@ error: `日本語` is not allowed for `<NAME>`
 error: `аdmin` is not allowed for `<NAME>`
  |
  | cached-lambda new 'аdmin'
- |                   ^^^^^^^ it does not start with a letter from A to Z; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |                   ^^^^^^^ it does not start with a letter from A to Z; use ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
 
 "#]]
     );
@@ -246,7 +246,7 @@ error: `аdmin` is not allowed for `<NAME>`
 error: `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa` is not allowed for `<NAME>`
  |
  | cached-lambda new aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
- |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa` has 41 characters; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa` has 41 characters; use ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
 
 "#]]
     );
@@ -275,7 +275,7 @@ help: try this
 error: `--iac <TOOL>` is given without its value
  |
  | cached-lambda new x --iac
- |                     ^^^^^ allowed are sam and terraform
+ |                     ^^^^^ use sam or terraform
 
 "#]]
     );
@@ -341,24 +341,24 @@ error: `y` is one argument too many
 error: `--ttl` is given more than once
  |
  | cached-lambda new x --ttl 5m --ttl 1m
- |                     ^^^^^ once is allowed
+ |                              ^^^^^ use it once
 
 "#]]
     );
     assert_data_eq!(
         wrong(&["new", "x", "--yes=no"]),
         str![[r#"
-error: unexpected value 'no' for '--yes' found; no more were expected
+error: `--yes` takes no value
  |
  | cached-lambda new x --yes=no
- |                     ^^^^^ see `cached-lambda --help`
+ |                           ^^ use `--yes` alone
 
 "#]]
     );
     assert_data_eq!(
         wrong(&["new", "x", "--path", "nowhere"]),
         str![[r#"
-error: `nowhere` is no folder to make it in
+error: `nowhere` is not a folder that can be read
  |
  | cached-lambda new x --path nowhere
  |                            ^^^^^^^ No such file or directory (os error 2); it must exist
@@ -387,7 +387,7 @@ help: try this
 error: `tcsh` is not allowed for `<SHELL>`
  |
  | cached-lambda completions tcsh
- |                           ^^^^ allowed are bash, elvish, fish, powershell and zsh
+ |                           ^^^^ use bash, elvish, fish, powershell or zsh
  |
 help: try this
  |
@@ -436,7 +436,7 @@ fn all_that_is_wrong_is_told_at_once() {
 error: `a b` is not allowed for `<NAME>`
  |
  | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
- |                   ^^^^^ it holds ' '; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |                   ^^^^^ it contains a space; use ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
 
 error: there is no flag `--memroy`
  |
@@ -446,7 +446,7 @@ error: there is no flag `--memroy`
 error: `64` is not allowed for `--memory`
  |
  | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
- |                                  ^^ allowed is a whole number of MB from 128 to 10240
+ |                                  ^^ use a whole number of MB from 128 to 10240
 
 error: there is no flag `--arhc`
  |
@@ -456,19 +456,19 @@ error: there is no flag `--arhc`
 error: `arm` is not allowed for `--arch`
  |
  | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
- |                                            ^^^ allowed are arm64 and x86_64
+ |                                            ^^^ use arm64 or x86_64
 
 error: `1d` is not allowed for `--ttl`
  |
  | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
- |                                                      ^^ allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, 5m or 1h
+ |                                                      ^^ use 1 second to 24 hours, as in 90, 30s, 5m or 1h
 
 error: `svn` is not allowed for `--vcs`
  |
  | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
- |                                                               ^^^ allowed are git and none
+ |                                                               ^^^ use git or none
 
-error: `nowhere` is no folder to make it in
+error: `nowhere` is not a folder that can be read
  |
  | cached-lambda new 'a b' --memroy 64 --arhc=arm --ttl 1d --vcs=svn --path nowhere
  |                                                                          ^^^^^^^ No such file or directory (os error 2); it must exist
@@ -502,12 +502,12 @@ fn the_same_word_in_two_places_is_told_in_both() {
 error: `a b` is not allowed for `<NAME>`
  |
  | cached-lambda new 'a b' --ttl 'a b'
- |                   ^^^^^ it holds ' '; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |                   ^^^^^ it contains a space; use ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
 
 error: `a b` is not allowed for `--ttl`
  |
  | cached-lambda new 'a b' --ttl 'a b'
- |                               ^^^^^ allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, 5m or 1h
+ |                               ^^^^^ use 1 second to 24 hours, as in 90, 30s, 5m or 1h
  |
 help: try this
  |
@@ -523,7 +523,7 @@ help: try this
 error: `--a=b` is not allowed for `<NAME>`
  |
  | cached-lambda new -- '--a=b'
- |                      ^^^^^^^ it does not start with a letter from A to Z; allowed are ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
+ |                      ^^^^^^^ it does not start with a letter from A to Z; use ASCII letters, digits, `-` and `_`, a letter first, at most 40 characters
  |
 help: try this
  |
@@ -564,7 +564,7 @@ fn a_file_of_answers_is_held_to_the_same() {
 error: `http` is not allowed for `--trigger`
  |
  | cached-lambda new x --answers team.toml --trigger http
- |                                                   ^^^^ allowed are direct and function-url
+ |                                                   ^^^^ use direct or function-url
  |
 help: try this
  |
@@ -576,7 +576,7 @@ error: `aarch64` is not allowed for `arch`
  --> team.toml:2:8
   |
 2 | arch = "aarch64"
-  |        ^^^^^^^^^ allowed are arm64 and x86_64
+  |        ^^^^^^^^^ use arm64 or x86_64
 
 error: there is no parameter `memory`
  --> team.toml:3:1
@@ -588,7 +588,7 @@ error: `0` is not allowed for `ttl_seconds`
  --> team.toml:4:15
   |
 4 | ttl_seconds = 0
-  |               ^ that is 0 seconds; allowed is 1 second to 24 hours, a whole number with or without a unit: 90, 30s, 5m or 1h
+  |               ^ that is 0 seconds; use 1 second to 24 hours, as in 90, 30s, 5m or 1h
   |
 help: try this
   |
@@ -602,7 +602,7 @@ help: try this
     assert_data_eq!(
         answers("arch = arm64\n", &[]).0,
         str![[r#"
-error: `team.toml` is no TOML
+error: `team.toml` is not valid TOML
  --> team.toml:1:8
   |
 1 | arch = arm64
@@ -691,11 +691,11 @@ fn json_is_also_what_an_error_is() {
         },
         {
             "place": "--arch", "value": "arm", "message": "`arm` is not allowed for `--arch`",
-            "why": "allowed are arm64 and x86_64", "instead": "arm64",
+            "why": "use arm64 or x86_64", "instead": "arm64",
         },
         {
             "place": "--memory", "value": "1", "message": "`1` is not allowed for `--memory`",
-            "why": "allowed is a whole number of MB from 128 to 10240", "instead": "128",
+            "why": "use a whole number of MB from 128 to 10240", "instead": "128",
         },
     ]);
     assert_eq!(error["error"]["problems"], problems);
@@ -719,4 +719,164 @@ fn a_folder_may_have_any_name() {
         assert_eq!(report["dry_run"], false);
         assert_eq!(names(&folder.path().join(name)), ["x"]);
     }
+}
+
+#[test]
+fn what_the_parser_stops_at_does_not_hide_the_rest() {
+    assert_data_eq!(
+        wrong(&[
+            "create",
+            "a",
+            "b",
+            "--ttl",
+            "5",
+            "--ttl=6",
+            "--yes=no",
+            "--iac",
+            "--no-color",
+            "--frob",
+            "-5m",
+            "--memory",
+            "1",
+        ]),
+        str![[r#"
+error: there is no command `create`
+ |
+ | cached-lambda create a b --ttl 5 --ttl=6 --yes=no --iac --no-color --frob -5m --memory 1
+ |               ^^^^^^ the commands are new, explain, completions and man
+
+error: `b` is one argument too many
+ |
+ | cached-lambda create a b --ttl 5 --ttl=6 --yes=no --iac --no-color --frob -5m --memory 1
+ |                        ^ see `cached-lambda new --help`
+
+error: `--ttl` is given more than once
+ |
+ | cached-lambda create a b --ttl 5 --ttl=6 --yes=no --iac --no-color --frob -5m --memory 1
+ |                                  ^^^^^ use it once
+
+error: `--yes` takes no value
+ |
+ | cached-lambda create a b --ttl 5 --ttl=6 --yes=no --iac --no-color --frob -5m --memory 1
+ |                                                ^^ use `--yes` alone
+
+error: `--iac <TOOL>` is given without its value
+ |
+ | cached-lambda create a b --ttl 5 --ttl=6 --yes=no --iac --no-color --frob -5m --memory 1
+ |                                                   ^^^^^ use sam or terraform
+
+error: there is no flag `--no-color`
+ |
+ | cached-lambda create a b --ttl 5 --ttl=6 --yes=no --iac --no-color --frob -5m --memory 1
+ |                                                         ^^^^^^^^^^ see `cached-lambda new --help`
+
+error: there is no flag `--frob`
+ |
+ | cached-lambda create a b --ttl 5 --ttl=6 --yes=no --iac --no-color --frob -5m --memory 1
+ |                                                                    ^^^^^^ see `cached-lambda new --help`
+
+error: there is no flag `-5`
+ |
+ | cached-lambda create a b --ttl 5 --ttl=6 --yes=no --iac --no-color --frob -5m --memory 1
+ |                                                                           ^^^ see `cached-lambda new --help`
+
+error: `1` is not allowed for `--memory`
+ |
+ | cached-lambda create a b --ttl 5 --ttl=6 --yes=no --iac --no-color --frob -5m --memory 1
+ |                                                                                        ^ use a whole number of MB from 128 to 10240
+ |
+help: try this
+ |
+ - cached-lambda create a b --ttl 5 --ttl=6 --yes=no --iac --no-color --frob -5m --memory 1
+ + cached-lambda new a b --ttl 5 --ttl=6 --yes=no --iac --color=never --frob -5m --memory 128
+ |
+
+"#]]
+    );
+}
+
+#[test]
+fn a_flag_before_its_command_and_a_command_that_is_a_name_are_put_right() {
+    assert_data_eq!(
+        wrong(&["--ttl", "5", "new", "a"]),
+        str![[r#"
+error: `--ttl` is a flag of `cached-lambda new`
+ |
+ | cached-lambda --ttl 5 new a
+ |               ^^^^^ it belongs behind `new`
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["my-quotes"]),
+        str![[r#"
+error: there is no command `my-quotes`
+ |
+ | cached-lambda my-quotes
+ |               ^^^^^^^^^ the commands are new, explain, completions and man
+ |
+help: try this
+ |
+ | cached-lambda new my-quotes
+ |               +++
+
+"#]]
+    );
+    assert_data_eq!(
+        wrong(&["help"]),
+        str![[r#"
+error: there is no command `help`
+ |
+ | cached-lambda help
+ |               ^^^^ the commands are new, explain, completions and man
+ |
+help: try this
+ |
+ | cached-lambda --help
+ |               ++
+
+"#]]
+    );
+    // What follows could be its value.
+    assert_data_eq!(
+        wrong(&["new", "a", "--frob", "x", "--memory", "1"]),
+        str![[r#"
+error: there is no flag `--frob`
+ |
+ | cached-lambda new a --frob x --memory 1
+ |                     ^^^^^^ see `cached-lambda new --help`
+
+"#]]
+    );
+}
+
+#[test]
+fn behind_two_hyphens_nothing_is_a_flag() {
+    let error = wrong(&["new", "--color=never", "--", "--json"]);
+    assert!(
+        error.starts_with("error: `--json` is not allowed for `<NAME>`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_value_behind_a_misspelt_key_is_checked_too_and_a_long_list_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("team.toml");
+    fs::write(&file, "memroy_mb = 64\n").unwrap();
+    let with_file = ["new", "x", "--answers", "team.toml"];
+    let (error, _) = fails(folder.path(), &with_file);
+    assert!(error.contains("`64` is not allowed"), "{error}");
+    assert!(error.contains("+ memory_mb = 128"), "{error}");
+
+    let keys = |count| (0..count).map(|key| format!("k{key} = 1\n"));
+    fs::write(&file, keys(30).collect::<String>()).unwrap();
+    let (error, _) = fails(folder.path(), &with_file);
+    assert!(
+        error.ends_with("note: 10 more problems are not shown\n"),
+        "{error}"
+    );
+    fs::write(&file, keys(10_000).collect::<String>()).unwrap();
+    let (error, _) = fails(folder.path(), &with_file);
+    assert!(error.contains("it is larger than 64 kB"), "{error}");
 }

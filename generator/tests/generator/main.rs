@@ -1,4 +1,5 @@
 //! `cached-lambda` from the outside: what it prints, what it exits with, what it leaves.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
 mod cargo_workspaces;

@@ -84,6 +84,55 @@ fn a_repository_is_made_unless_there_is_one_around_it_or_none_is_wanted() {
 }
 
 #[test]
+fn a_repository_is_made_where_the_one_around_it_ignores_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let work = |name: &str| folder.path().join("outer").join(name);
+    assert!(run(folder.path(), &["new", "outer"]).status.success());
+    fs::write(work(".gitignore"), "/scratch/\n").unwrap();
+    let has_git = |name: &str| {
+        let output = run(&work(""), &["new", name]);
+        assert!(output.status.success(), "{output:?}");
+        work(name).join(".git").is_dir()
+    };
+    assert!(has_git("scratch"));
+    assert!(!has_git("kept"));
+}
+
+/// Such as one that git does not trust, since another user owns it.
+#[test]
+fn no_repository_is_made_inside_one_that_git_cannot_use() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".git"), "gitdir: nowhere").unwrap();
+    assert!(run(folder.path(), &["new", "x"]).status.success());
+    assert!(!folder.path().join("x/.git").exists());
+}
+
+#[test]
+fn a_folder_cannot_play_with_the_terminal_or_be_taken_for_a_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("-\x1b[2J")).unwrap();
+    let arguments = ["new", "x", "--path=-\x1b[2J", "--color=always"];
+    for more in ["--vcs=none", "--dry-run"] {
+        let output = run(folder.path(), &[&arguments[..], &[more]].concat());
+        let (made, said) = (
+            String::from_utf8(output.stdout),
+            String::from_utf8(output.stderr),
+        );
+        let text = made.unwrap() + &said.unwrap();
+        assert!(text.contains("-\\u{1b}[2J/x"), "{text}");
+        assert!(!text.contains("\x1b[2J"), "{text}");
+        fs::remove_dir_all(folder.path().join("-\x1b[2J/x")).ok();
+    }
+    let output = run(
+        folder.path(),
+        &["new", "x", "--path=-\x1b[2J", "--dry-run", "--json"],
+    );
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["workspace"], "-\x1b[2J/x");
+    assert_eq!(report["next"][0], "cd './-\x1b[2J/x'");
+}
+
+#[test]
 fn a_dry_run_lists_the_files_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (list, said) = succeeds(

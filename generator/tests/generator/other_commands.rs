@@ -72,11 +72,11 @@ fn all_parameters_are_explained_in_short() {
         succeeds(folder.path(), &["explain"]).0,
         str![[r#"
 <NAME>         Names the folder, the stack and its resources
---arch         Processor architecture: arm64 or x86_64 [default: arm64]
---memory       Memory of the function in MB, 128 to 10240 [default: 256]
+--arch         Processor: arm64 or x86_64 [default: arm64]
+--memory       Memory in MB, 128 to 10240 [default: 256]
 --ttl-policy   How long items live: fixed, per-item or immutable [default: fixed]
---ttl          Time to live, such as 90, 30s, 5m or 1h; up to 24h [default: 60]
---trigger      How it is invoked: direct or function-url [default: direct]
+--ttl          Time to live: 90, 30s, 5m; up to 24h [default: 60]
+--trigger      Trigger: direct or function-url [default: direct]
 --iac          What deploys it: sam or terraform [default: sam]
 
 `cached-lambda explain <PARAMETER>` says more about one, such as `explain ttl`.
@@ -117,17 +117,16 @@ Arguments:
   [NAME]  Names the folder, the stack and its resources
 
 Options:
-      --arch <ARCH>          Processor architecture: arm64 or x86_64 [default: arm64]
-      --memory <MB>          Memory of the function in MB, 128 to 10240 [default: 256]
+      --arch <ARCH>          Processor: arm64 or x86_64 [default: arm64]
+      --memory <MB>          Memory in MB, 128 to 10240 [default: 256]
       --ttl-policy <POLICY>  How long items live: fixed, per-item or immutable [default:
                              fixed]
-      --ttl <TIME>           Time to live, such as 90, 30s, 5m or 1h; up to 24h [default:
-                             60]
-      --trigger <TRIGGER>    How it is invoked: direct or function-url [default: direct]
+      --ttl <TIME>           Time to live: 90, 30s, 5m; up to 24h [default: 60]
+      --trigger <TRIGGER>    Trigger: direct or function-url [default: direct]
       --iac <TOOL>           What deploys it: sam or terraform [default: sam]
       --path <DIR>           The folder to make it in [default: .]
       --answers <FILE>       Take answers from a cached-lambda.toml; flags win
-      --vcs <VCS>            git or none [default: git, unless inside a repository]
+      --vcs <VCS>            git or none [default: git, unless in a repository]
       --dry-run              List what would be made, write nothing
       --json                 Print one JSON object on standard output, never ask
   -q, --quiet                Say nothing but errors, never ask

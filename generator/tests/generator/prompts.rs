@@ -316,3 +316,61 @@ fn colours_are_shown_unless_they_are_not_wanted() {
     assert!(!has_colours(&[("TERM", "dumb")], &[]));
     assert!(has_colours(&[("NO_COLOR", "1")], &["--color=always"]));
 }
+
+#[test]
+fn what_cannot_be_made_is_told_before_anything_is_asked_and_as_a_name_is_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("there")).unwrap();
+    let (code, screen) = Terminal::run(folder.path(), &["new", "there"]).ends();
+    assert_eq!(code, 1);
+    assert!(screen.starts_with("error: there exists"), "{screen}");
+
+    let mut terminal = Terminal::run(folder.path(), &["new", "--dry-run", "--ttl", "5m"]);
+    terminal.shows("? Name of the project");
+    terminal.press("There\r");
+    terminal.shows("there exists; nothing was changed");
+    terminal.press("s\r");
+    terminal.shows("Name of the project Theres becomes theres");
+    terminal.press(CTRL_C);
+    assert_eq!(terminal.ends().0, 130);
+}
+
+#[test]
+fn the_same_without_questions_makes_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("-a b");
+    std::fs::create_dir(&path).unwrap();
+    let arguments = [
+        "new",
+        "x",
+        "--path=-a b",
+        "--arch",
+        "arm64",
+        "--memory",
+        "256",
+        "--ttl",
+        "1m",
+        "--trigger",
+        "direct",
+        "--iac",
+        "sam",
+        "--vcs",
+        "none",
+        "--dry-run",
+    ];
+    let mut terminal = Terminal::run(folder.path(), &arguments);
+    terminal.shows("How long cached items live");
+    terminal.press(ENTER);
+    let screen = terminal.shows("List what would be made? (Y/n)");
+    assert!(
+        screen.contains(
+            "cached-lambda new x --arch arm64 --memory 256 --ttl-policy fixed --ttl 60 --trigger direct \
+             --iac sam --path='-a b' --vcs none --dry-run"
+        ),
+        "{screen}"
+    );
+    terminal.press(ENTER);
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, 0, "{screen}");
+    assert_eq!(names(&path), [""; 0]);
+}
