@@ -331,6 +331,7 @@ fn what_cannot_be_made_is_told_before_anything_is_asked_and_as_a_name_is_typed()
     terminal.shows("there exists; nothing was changed");
     terminal.press("s\r");
     terminal.shows("Name of the project Theres becomes theres");
+    terminal.shows("Processor architecture");
     terminal.press(CTRL_C);
     assert_eq!(terminal.ends().0, 130);
 }
