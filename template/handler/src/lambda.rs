@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cache_core::Deadline;
+use lambda_runtime::tracing::subscriber::filter::LevelFilter;
 use lambda_runtime::{Context, Error, tracing};
 
 use crate::config::Config;
@@ -25,11 +26,29 @@ const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
 /// When a variable is wrong.
 pub async fn service() -> Result<QuoteService, Error> {
     let config = Config::from_env()?;
-    tracing::init_default_subscriber();
+    start_log();
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let client = cache_core::dynamodb::with_limits((&aws).into());
     let client = aws_sdk_dynamodb::Client::from_conf(client.build());
     Ok(QuoteService::new(&client, &config)?)
+}
+
+/// As `lambda_runtime::tracing::init_default_subscriber` does, by the variables that Lambda sets from
+/// the function's logging configuration, but without its filter by module: that takes a parser of
+/// regular expressions into the binary, and time at every invocation.
+fn start_log() {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let level = variable("AWS_LAMBDA_LOG_LEVEL").parse();
+    let log = tracing::subscriber::fmt()
+        .with_target(false)
+        // Each line of a Lambda's log has one.
+        .without_time()
+        .with_max_level(level.unwrap_or(LevelFilter::INFO));
+    if variable("AWS_LAMBDA_LOG_FORMAT").eq_ignore_ascii_case("json") {
+        log.json().init();
+    } else {
+        log.init();
+    }
 }
 
 /// Answers one invocation, and prints the metrics that are due.
