@@ -6,8 +6,9 @@ use crate::report::escaped;
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 190.0;
-const COLOURS: [&str; 7] = [
-    "#2f7ed8", "#e08a1e", "#3a9d5d", "#c8475a", "#8a63c9", "#7d7d7d", "#1aa3a3",
+const COLOURS: [&str; 9] = [
+    "#2f7ed8", "#e08a1e", "#3a9d5d", "#c8475a", "#8a63c9", "#7d7d7d", "#1aa3a3", "#b5651d",
+    "#d16ba5",
 ];
 /// Text takes the colour of the page; where an SVG is a file of its own, that of the reader's system.
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#222}.t{font-weight:600;font-size:15px}\

@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,13 +39,17 @@ impl Function {
         let address = listener.local_addr()?.to_string();
         let (events, to_handle) = channel();
         let (say, said) = channel();
-        let to_handle = Arc::new(Mutex::new(to_handle));
+        // A function may take its event on one connection and answer on another.
+        let lambda = Arc::new(Lambda {
+            events: Mutex::new(to_handle),
+            sent: Mutex::new(Instant::now()),
+        });
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
-                let (to_handle, say) = (Arc::clone(&to_handle), say.clone());
+                let (lambda, say) = (Arc::clone(&lambda), say.clone());
                 thread::spawn(move || {
                     // A connection that breaks is a function that has ended.
-                    let _ = serve(connection, &to_handle, &say);
+                    let _ = serve(connection, &lambda, &say);
                 });
             }
         });
@@ -109,24 +113,29 @@ impl Drop for Function {
     }
 }
 
+/// What the connections of a function share.
+struct Lambda {
+    events: Mutex<Receiver<String>>,
+    /// When the last event began to be written.
+    sent: Mutex<Instant>,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|held| held.into_inner())
+}
+
 /// Serves one connection of the Runtime API: `GET .../next`, `POST .../response`, `POST .../error`.
-fn serve(
-    mut connection: TcpStream,
-    events: &Mutex<Receiver<String>>,
-    say: &Sender<Said>,
-) -> io::Result<()> {
+fn serve(mut connection: TcpStream, lambda: &Lambda, say: &Sender<Said>) -> io::Result<()> {
     connection.set_nodelay(true)?;
     let mut requests = BufReader::new(connection.try_clone()?);
-    let mut sent = Instant::now();
     while let Some(request) = Message::read(&mut requests)? {
         let arrived = Instant::now();
         let path = request.path();
         let closed = |_| io::ErrorKind::BrokenPipe;
         if path.ends_with("/next") {
             say.send(Said::Ready(arrived)).map_err(closed)?;
-            let waiting = events.lock().unwrap_or_else(|held| held.into_inner());
-            let event = waiting.recv().map_err(|_| io::ErrorKind::BrokenPipe)?;
-            drop(waiting);
+            let event = held(&lambda.events).recv();
+            let event = event.map_err(|_| io::ErrorKind::BrokenPipe)?;
             let in_a_minute = SystemTime::now().duration_since(UNIX_EPOCH);
             let in_a_minute = in_a_minute.unwrap_or_default() + Duration::from_secs(60);
             let response = format!(
@@ -138,12 +147,12 @@ fn serve(
                 event.len(),
                 in_a_minute.as_millis(),
             );
-            sent = Instant::now();
+            *held(&lambda.sent) = Instant::now();
             connection.write_all(response.as_bytes())?;
             continue;
         }
         if path.ends_with("/response") {
-            let time = arrived - sent;
+            let time = arrived - *held(&lambda.sent);
             let body = request.body;
             say.send(Said::Answered { time, body }).map_err(closed)?;
         } else {

@@ -85,7 +85,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
                 .into(),
             format!(
                 "**Simulated:** the network. A proxy lets a response of DynamoDB Local go when a time has \
-                 passed that is log-normal with a median of {} ms and a 99th percentile of {} ms ({}). What \
+                 passed that is log-normal with a median of {} ms and a 99th percentile of {} ms. {}. What \
                  DynamoDB Local takes is within that time. There is no TLS.",
                 network::MEDIAN,
                 network::P99,

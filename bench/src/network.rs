@@ -19,9 +19,9 @@ pub const MEDIAN: f64 = 3.8;
 pub const P99: f64 = 9.9;
 
 /// Where that is from.
-pub const SOURCE: &str = "median: a third of the 10 to 15 ms of the published function's three reads \
-    (High Scalability, December 2022, quoting @dfrasca80); 99th percentile: \"single-digit millisecond \
-    performance\" (Amazon DynamoDB, USENIX ATC 2022)";
+pub const SOURCE: &str = "The median is a third of the 10 to 15 ms that the published function took \
+    for three reads (High Scalability, December 2022, quoting @dfrasca80); the tail is \"single-digit \
+    millisecond performance\" (Amazon DynamoDB, USENIX ATC 2022)";
 
 /// The time of one request.
 pub fn latency(random: &mut fastrand::Rng) -> Duration {

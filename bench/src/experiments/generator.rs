@@ -18,10 +18,9 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
         return Err(format!("ci/timings: {error}").into());
     }
     let lines = String::from_utf8(output.stdout)?;
-    let mut table = Table::new(&["", ""]);
+    let mut table = Table::new(&["`ci/timings`"]);
     for line in lines.lines() {
-        let (what, figure) = line.split_at(line.find("  ").unwrap_or(line.len()));
-        table.row([what.into(), figure.trim().into()]);
+        table.row([line.split_whitespace().collect::<Vec<_>>().join(" ")]);
     }
     Ok(Section {
         name: NAME,

@@ -260,9 +260,16 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
         let point = |size: &usize| (*size as f64, of(1, *size, name).percentile(50.0).median);
         (name.to_string(), sizes.iter().map(point).collect())
     });
-    let middle = sizes[sizes.len() / 2];
-    let against_floor = of(1, middle, OURS).ratio(&of(1, middle, FLOOR), 50.0);
-    let growth = of(1, sizes[sizes.len() - 1], OURS).ratio(&of(1, sizes[0], OURS), 50.0);
+    let against_floor = sizes.iter().map(|size| {
+        let ratio = of(1, *size, OURS).ratio(&of(1, *size, FLOOR), 50.0);
+        (*size, ratio.median)
+    });
+    let against_floor: Vec<_> = against_floor.collect();
+    let growth = |name| of(1, sizes[sizes.len() - 1], name).ratio(&of(1, sizes[0], name), 50.0);
+    let grown = |name| growth(name).median;
+    let growth = growth(OURS);
+    let p50 = |name| of(1, sizes[0], name).percentile(50.0).median;
+    let saved = p50("moka::sync") - p50("quick_cache");
     let (allocations, of_moka) = allocations(setting)?;
     Ok(Section {
         name: NAME,
@@ -273,19 +280,44 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
                  {lookups} lookups for each, in turns. cache-core reads two clocks on every hit, so the floor \
                  to compare it with is moka and two clocks. The naive pattern has no bound and no eviction."
             ),
-            "At a million entries what is measured is mostly the memory: the keys alone do not fit into a \
-             processor's cache, for any of them."
-                .into(),
+            format!(
+                "Among many entries what is measured is the memory: nothing of them is in a processor's \
+                 cache. From {} to {} entries a hit takes {} as long with cache-core, {} with moka::sync, \
+                 {} with quick_cache and {} with a plain map.",
+                sizes[0],
+                sizes[sizes.len() - 1],
+                times(grown(OURS)),
+                times(grown("moka::sync")),
+                times(grown("quick_cache")),
+                times(grown("Mutex<HashMap> with Instant")),
+            ),
+            format!(
+                "**Another store:** of the time of a hit, moka's is the largest part; quick_cache takes {} \
+                 less among {} entries. Five lookups of an invocation would save {}, which is less than \
+                 invocations differ by. What moka is here for is a bound in bytes that can be made to hold \
+                 at every moment; no other store was tried in its place.",
+                time(saved),
+                sizes[0],
+                time(saved * 5.0),
+            ),
         ],
         targets: vec![
             Target {
-                what: format!("a hit against moka::sync and two clock reads, {middle} entries"),
+                what: "a hit against moka::sync and two clock reads".into(),
                 asked: "at most 1.30x".into(),
-                measured: against_floor.text(times),
-                met: against_floor.median <= 1.3,
+                measured: against_floor
+                    .iter()
+                    .map(|(size, ratio)| format!("{} of {size}", times(*ratio)))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                met: against_floor.iter().all(|(_, ratio)| *ratio <= 1.3),
             },
             Target {
-                what: format!("a hit among {} entries against {}", sizes[sizes.len() - 1], sizes[0]),
+                what: format!(
+                    "a hit among {} entries against {}",
+                    sizes[sizes.len() - 1],
+                    sizes[0]
+                ),
                 asked: "at most 2x".into(),
                 measured: growth.text(times),
                 met: growth.median <= 2.0,

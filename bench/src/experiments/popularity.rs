@@ -23,7 +23,7 @@ const ITEMS: usize = 10_000;
 const REQUESTS_A_SECOND: f64 = 50.0;
 const LINES: usize = 3;
 /// What an invocation takes where everything is cached, in microseconds.
-const WARM: f64 = 300.0;
+const WARM: f64 = 100.0;
 
 struct Reads(Arc<AtomicU64>);
 
