@@ -72,7 +72,7 @@ impl Chart {
         else {
             return (0.0, String::new());
         };
-        let (left, right, top, bottom) = (70.0, 560.0, 34.0, 300.0);
+        let (left, right, top, bottom) = (70.0, 440.0, 34.0, 300.0);
         let points = || lines.iter().flat_map(|(_, points)| points);
         let most = points().map(|point| point.1).fold(f64::MIN, f64::max);
         let least = points().map(|point| point.1).fold(f64::MAX, f64::min);

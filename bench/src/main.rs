@@ -46,7 +46,7 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// Write the report as the evidence of the docs, too
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["experiments", "quick"])]
     docs: bool,
 }
 

@@ -196,7 +196,10 @@ fn section(series: &[Series], rounds: usize, own: &Samples) -> Section {
             format!(
                 "Warm against no cache and one read after another: **{}**. Beside the floor, {} \
                  remain on the warm path; the handler's own work, from the event's text to the answer's, is \
-                 {} of them.",
+                 {} of them, \
+                 in a loop. A profile shows the rest spread over the kernel's wake-ups, the runtime with its \
+                 spans, and JSON, with no part that stands out; what a loop does in a processor's warm \
+                 cache, an invocation does after others have used it.",
                 times(sequential.ratio(warm, 50.0).median),
                 time((p50(warm).median - p50(echo).median).max(0.0)),
                 time(own.percentile(50.0)),
