@@ -12,7 +12,8 @@ impl Samples {
     pub fn percentile(&self, percent: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
-        let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+        // A little less, so that what is a whole number but for its rounding stays that.
+        let rank = (percent / 100.0 * sorted.len() as f64 - 1e-9).ceil() as usize;
         let index = rank.clamp(1, sorted.len().max(1)) - 1;
         sorted.get(index).copied().unwrap_or_default()
     }
