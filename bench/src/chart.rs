@@ -152,7 +152,7 @@ impl Chart {
 fn bars_in_svg(bars: &[Bar], show: fn(f64) -> String) -> (f64, String) {
     let most = bars.iter().map(|bar| bar.tail).fold(f64::MIN, f64::max);
     let least = bars.iter().map(|bar| bar.value).fold(f64::MAX, f64::min);
-    // A decade below the least, so that its bar is seen.
+    // A quarter of the least, so that its bar is seen.
     let from = (least / 4.0).ln();
     let right = WIDTH - 170.0;
     let x = |value: f64| LEFT + (value.ln() - from) / (most.ln() - from) * (right - LEFT);

@@ -30,7 +30,7 @@ type Value = Arc<[u8; 64]>;
 type Get = Box<dyn Fn(&[String], usize) -> Option<Value> + Send + Sync>;
 
 /// Any key has a value.
-pub struct Values;
+struct Values;
 
 impl Loader<String, Value> for Values {
     type Error = std::convert::Infallible;
@@ -57,12 +57,12 @@ impl Loader<String, Value> for Values {
     }
 }
 
-pub fn keys(count: usize) -> Vec<String> {
+fn keys(count: usize) -> Vec<String> {
     (0..count).map(|key| format!("PRODUCT#p-{key}")).collect()
 }
 
 /// A cache with all of them. Loaded one by one, as they would be.
-pub fn filled(keys: &[String]) -> Outcome<Cache<String, Value, Values>> {
+fn filled(keys: &[String]) -> Outcome<Cache<String, Value, Values>> {
     let cache = Cache::builder(Values)
         .ttl(TtlPolicy::Fixed(TTL))
         .memory(4 << 30, |key: &String, _| key.capacity() + 80)

@@ -57,7 +57,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
     };
     let rounds = setting.count(15, 2);
     let [mut one, mut gets, mut batches, mut naive] = [(); 4].map(|()| Found::default());
-    let (mut loads, mut batch_requests) = (0, 0.0_f64);
+    let mut loads = 0;
     for round in 0..rounds {
         // Connections are there, as in an environment that is not new.
         let warm = cache()?;
@@ -105,7 +105,6 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
             })));
             Ok(all.into_iter().all(|found| found))
         })?;
-        batch_requests = batch_requests.max(batches.requests.last().copied().unwrap_or_default());
         // The pattern that most begin with: look, read, store.
         let map = moka::future::Cache::new(1000);
         measured(&mut naive, &mut || {
@@ -147,7 +146,10 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
     ] {
         table.row([name.to_string()].into_iter().chain(found.cells()));
     }
-    let most = gets.requests.iter().copied().fold(0.0, f64::max);
+    let [most, batch_requests] = [&gets, &batches].map(|found| {
+        let requests = found.requests.iter().copied();
+        Figure::of(requests).most
+    });
     Ok(Section {
         name: NAME,
         title: "Stampede",
