@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::http::Message;
+use crate::tls;
 
 /// Patience with a function that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,7 +66,7 @@ impl Function {
             .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
             // One file, as in Lambda's image: other systems have a folder of single ones, too, and
             // all of them are read at the start.
-            .env("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+            .env("SSL_CERT_FILE", tls::SYSTEM)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             // Metrics and logs go to a pipe in Lambda, too, but nobody here reads one.
@@ -96,6 +97,11 @@ impl Function {
                 Said::Failed(why) => return Err(io::Error::other(why)),
             }
         }
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     fn hear(&self) -> io::Result<Said> {

@@ -5,6 +5,7 @@
 //! of the [`report`].
 
 mod chart;
+mod cores;
 mod experiments;
 mod http;
 mod lambda;
@@ -12,6 +13,7 @@ mod network;
 mod report;
 mod samples;
 mod setting;
+mod tls;
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,19 +22,22 @@ use std::process::{Command, ExitCode};
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
-use experiments::{cold_start, data_point, generator, hit_path, memory, popularity, stampede};
+use experiments::{
+    cold_start, data_point, generator, hit_path, memory, popularity, stampede, warm_up,
+};
 use report::{Report, Section};
 use setting::{Outcome, PROFILE, Setting};
 
 type Experiment = (&'static str, fn(&Setting) -> Outcome<Section>);
 
-const EXPERIMENTS: [Experiment; 7] = [
+const EXPERIMENTS: [Experiment; 8] = [
     (data_point::NAME, data_point::run),
     (popularity::NAME, popularity::run),
     (hit_path::NAME, hit_path::run),
     (stampede::NAME, stampede::run),
     (memory::NAME, memory::run),
     (cold_start::NAME, cold_start::run),
+    (warm_up::NAME, warm_up::run),
     (generator::NAME, generator::run),
 ];
 
@@ -86,7 +91,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
             format!(
                 "**Simulated:** the network. A proxy lets a response of DynamoDB Local go when a time has \
                  passed that is log-normal with a median of {} ms and a 99th percentile of {} ms. {}. What \
-                 DynamoDB Local takes is within that time. There is no TLS.",
+                 DynamoDB Local takes is within that time. There is no TLS but where it is said.",
                 network::MEDIAN,
                 network::P99,
                 network::SOURCE

@@ -111,7 +111,7 @@ impl Report {
         for paragraph in self.about() {
             let _ = writeln!(page, "{paragraph}\n");
         }
-        let _ = writeln!(page, "{}", table_in_markdown(&self.targets()));
+        let _ = writeln!(page, "{}", anchored("targets", &self.targets()));
         for section in &self.sections {
             let _ = writeln!(page, "## {}\n", section.title);
             for paragraph in &section.paragraphs {
@@ -122,8 +122,9 @@ impl Report {
                 let _ = writeln!(page, "![{}](evidence/{file})\n", chart.title());
                 files.push((file, chart.svg()));
             }
-            for table in &section.tables {
-                let _ = writeln!(page, "{}", table_in_markdown(table));
+            for (index, table) in section.tables.iter().enumerate() {
+                let name = format!("{}-{}", section.name, index + 1);
+                let _ = writeln!(page, "{}", anchored(&name, table));
             }
         }
         (page.trim_end().to_string() + "\n", files)
@@ -187,6 +188,12 @@ th, td { border-bottom: 1px solid #8884; padding: .25rem .75rem .25rem 0; text-a
 figure { margin: 1rem 0; }
 svg { max-width: 100%; height: auto; }
 ";
+
+/// A table that other pages of the book can include.
+fn anchored(name: &str, table: &Table) -> String {
+    let table = table_in_markdown(table);
+    format!("<!-- ANCHOR: {name} -->\n\n{table}\n<!-- ANCHOR_END: {name} -->\n")
+}
 
 fn table_in_markdown(table: &Table) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));

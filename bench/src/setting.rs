@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType, WriteRequest,
 };
 use checks::database::Database;
+use rustls::ServerConfig;
 use serde_json::json;
 
 use crate::network::Network;
@@ -33,7 +34,8 @@ pub const PROFILE: &str = if cfg!(debug_assertions) {
 
 pub struct Setting {
     pub quick: bool,
-    tables: OnceLock<(Database, Network)>,
+    database: OnceLock<Arc<Database>>,
+    network: OnceLock<Network>,
     pub runtime: tokio::runtime::Runtime,
 }
 
@@ -41,7 +43,8 @@ impl Setting {
     pub fn new(quick: bool) -> io::Result<Self> {
         Ok(Setting {
             quick,
-            tables: OnceLock::new(),
+            database: OnceLock::new(),
+            network: OnceLock::new(),
             runtime: tokio::runtime::Runtime::new()?,
         })
     }
@@ -77,14 +80,35 @@ impl Setting {
     /// The network in front of a table with [`CUSTOMERS`] and [`PRODUCTS`], started when it is first
     /// needed.
     pub fn network(&self) -> Outcome<&Network> {
-        if let Some((_, network)) = self.tables.get() {
+        if let Some(network) = self.network.get() {
             return Ok(network);
         }
-        let database = Database::start();
-        self.runtime.block_on(fill(&client(&database.endpoint)))?;
-        let network = Network::start(database.endpoint.trim_start_matches("http://"))?;
-        let (_, network) = self.tables.get_or_init(|| (database, network));
-        Ok(network)
+        let network = Network::start(&self.database()?, None)?;
+        Ok(self.network.get_or_init(|| network))
+    }
+
+    /// Another one, with TLS.
+    pub fn secure_network(&self, tls: Arc<ServerConfig>) -> Outcome<Network> {
+        Ok(Network::start(&self.database()?, Some(tls))?)
+    }
+
+    /// Where the filled database is, started when it is first needed.
+    fn database(&self) -> Outcome<String> {
+        if self.database.get().is_none() {
+            let database = Arc::new(Database::start());
+            let started = Arc::clone(&database);
+            self.runtime.spawn(async move {
+                // Ctrl-C ends this process without dropping anything.
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    started.remove();
+                    std::process::exit(130);
+                }
+            });
+            self.runtime.block_on(fill(&client(&database.endpoint)))?;
+            let _ = self.database.set(database);
+        }
+        let database = self.database.get().ok_or("no database")?;
+        Ok(database.endpoint.trim_start_matches("http://").into())
     }
 }
 

@@ -1,10 +1,13 @@
 //! The floor: a function that answers with its event.
 
+use std::convert::Infallible;
+
 use lambda_runtime::{Error, LambdaEvent, run_concurrent, service_fn};
 use serde_json::value::RawValue;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let echo = |event: LambdaEvent<Box<RawValue>>| async { Ok::<_, Error>(event.payload) };
-    run_concurrent(service_fn(echo)).await
+    let echo = |event: LambdaEvent<Box<RawValue>>| async { Ok::<_, Infallible>(event.payload) };
+    // As the handler does it.
+    tokio::spawn(run_concurrent(service_fn(echo))).await?
 }

@@ -75,7 +75,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
             format!(
                 "What Lambda calls initialisation: from the start of the process until it asks for its first \
              event; and that first invocation, with its three reads and the connections for them, here \
-             without TLS. {rounds} rounds of {starts} starts. Lambda's own time, to fetch the package and \
+             without TLS, which the next experiment has. {rounds} rounds of {starts} starts. Lambda's own time, to fetch the package and \
              to start an environment, is not in it; it grows with the binary."
             ),
             STORY.into(),

@@ -18,6 +18,13 @@ use crate::setting::{Outcome, Setting};
 
 pub const NAME: &str = "hit-path";
 
+/// What was tried in moka's place, on the machine and the day of the first report.
+const ANOTHER_STORE: &str = "**Another store:** quick_cache was put in moka's place. The tests of every \
+    guarantee passed; a hit took 0.77 of moka and two clocks among 100 entries, 0.62 among 10,000 and 0.77 \
+    among 1,000,000, and allocated nothing. Its tables are made for the number of entries that is expected, \
+    which nobody knows here: with one guess 11 % more than the bound was allocated. The five lookups of an \
+    invocation would save half a microsecond of its 80, so moka was kept: more teams know it.";
+
 const OURS: &str = "cache-core";
 const FLOOR: &str = "moka::sync and two clocks";
 const MANY: &str = "cache-core, get_many(10), for each key";
@@ -268,8 +275,6 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
     let growth = |name| of(1, sizes[sizes.len() - 1], name).ratio(&of(1, sizes[0], name), 50.0);
     let grown = |name| growth(name).median;
     let growth = growth(OURS);
-    let p50 = |name| of(1, sizes[0], name).percentile(50.0).median;
-    let saved = p50("moka::sync") - p50("quick_cache");
     let (allocations, of_moka) = allocations(setting)?;
     Ok(Section {
         name: NAME,
@@ -291,15 +296,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
                 times(grown("quick_cache")),
                 times(grown("Mutex<HashMap> with Instant")),
             ),
-            format!(
-                "**Another store:** of the time of a hit, moka's is the largest part; quick_cache takes {} \
-                 less among {} entries. Five lookups of an invocation would save {}, which is less than \
-                 invocations differ by. What moka is here for is a bound in bytes that can be made to hold \
-                 at every moment; no other store was tried in its place.",
-                time(saved),
-                sizes[0],
-                time(saved * 5.0),
-            ),
+            ANOTHER_STORE.into(),
         ],
         targets: vec![
             Target {

@@ -7,3 +7,4 @@ pub mod hit_path;
 pub mod memory;
 pub mod popularity;
 pub mod stampede;
+pub mod warm_up;

@@ -44,6 +44,11 @@ impl Database {
         self.wait();
     }
 
+    /// Removes it, for who ends without dropping it.
+    pub fn remove(&self) {
+        docker(&["rm", "--force", &self.container]);
+    }
+
     /// The variables by which the AWS SDK finds a database at `endpoint`.
     pub fn variables(endpoint: &str) -> [(&'static str, &str); 4] {
         [
@@ -81,7 +86,7 @@ fn answers(address: &str) -> bool {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        docker(&["rm", "--force", &self.container]);
+        self.remove();
     }
 }
 

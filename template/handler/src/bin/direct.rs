@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    lambda::exit_code(serve().await)
+    lambda::run(serve()).await
 }
 
 async fn serve() -> Result<(), Error> {

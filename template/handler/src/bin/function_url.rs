@@ -1,5 +1,6 @@
 //! The function behind a function URL: the request is the body of `POST /`, an error is a status.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -48,34 +49,32 @@ struct Response {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    lambda::exit_code(serve().await)
+    lambda::run(serve()).await
 }
 
 async fn serve() -> Result<(), Error> {
     let service = Arc::new(lambda::service().await?);
     let answer = move |event: LambdaEvent<Event>| {
         let service = Arc::clone(&service);
-        async move { answer(&service, event.payload, &event.context).await }
+        // Every error is a response.
+        async move { Ok::<_, Infallible>(answer(&service, event.payload, &event.context).await) }
     };
     run_concurrent(service_fn(answer)).await
 }
 
-async fn answer(
-    service: &QuoteService,
-    event: Event,
-    context: &Context,
-) -> Result<Response, Error> {
+async fn answer(service: &QuoteService, event: Event, context: &Context) -> Response {
     let json = match request(event) {
         Ok(json) => json,
-        Err(refusal) => return Ok(refusal),
+        Err(refusal) => return refusal,
     };
-    match lambda::answer(service, &json, context).await {
-        Ok(quote) => Ok(respond(200, serde_json::to_string(&quote)?)),
-        Err(error) => Ok(refuse(
-            status(&error),
-            error.error_type(),
-            &error.to_string(),
-        )),
+    let quote = lambda::answer(service, &json, context).await;
+    let written = quote.and_then(|quote| {
+        let written = serde_json::to_string(&quote);
+        written.map_err(|_| QuoteError::Internal("the quote cannot be written"))
+    });
+    match written {
+        Ok(json) => respond(200, json),
+        Err(error) => refuse(status(&error), error.error_type(), &error.to_string()),
     }
 }
 
