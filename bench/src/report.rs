@@ -198,7 +198,8 @@ fn anchored(name: &str, table: &Table) -> String {
 fn table_in_markdown(table: &Table) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let rule: Vec<_> = table.head.iter().map(|_| "---".to_string()).collect();
-    let rows = table.rows.iter().map(|row| line(row));
+    // A name such as `Mutex<HashMap>` would be taken for a tag.
+    let rows = table.rows.iter().map(|row| line(row).replace('<', "\\<"));
     line(&table.head) + &line(&rule) + &rows.collect::<String>()
 }
 

@@ -73,7 +73,13 @@ impl Figure {
             least,
             most,
         } = self;
-        format!("{} ({} to {})", show(median), show(least), show(most))
+        let (least, most) = (show(least), show(most));
+        // A unit that both have is said once.
+        let least = match (least.split_once(' '), most.split_once(' ')) {
+            (Some((number, unit)), Some((_, same))) if unit == same => number,
+            _ => &least,
+        };
+        format!("{} ({least} to {most})", show(median))
     }
 }
 
@@ -107,6 +113,14 @@ mod tests {
             assert_eq!(samples.percentile(percent), value);
         }
         assert_eq!(Samples::default().percentile(50.0), 0.0);
+    }
+
+    #[test]
+    fn a_unit_is_said_once_where_both_ends_have_it() {
+        let figure = Figure::of([1.5, 2.5, 900.0]);
+        assert_eq!(figure.text(time), "2.5 µs (1.5 to 900 µs)");
+        let figure = Figure::of([0.5, 2.5, 900.0]);
+        assert_eq!(figure.text(time), "2.5 µs (500 ns to 900 µs)");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! `explain`, `completions`, `man`, the help, and what holds for every command.
 
+use std::path::Path;
 use std::process::Command;
 
-use snapbox::{assert_data_eq, str};
+use snapbox::{Data, assert_data_eq, str};
 
-use crate::{BINARY, run, succeeds};
+use crate::{BINARY, succeeds};
 
 #[test]
 fn each_parameter_is_explained_by_each_of_its_names() {
@@ -105,37 +106,30 @@ fn colours_are_for_people_who_see_them() {
 #[test]
 fn the_help_is_one_screen() {
     let folder = tempfile::tempdir().unwrap();
-    let output = run(folder.path(), &["new", "--help"]);
-    assert_data_eq!(
-        String::from_utf8(output.stdout).unwrap(),
-        str![[r#"
-Make a new workspace
+    let (help, _) = succeeds(folder.path(), &["new", "--help"]);
+    assert!(help.lines().count() <= 24, "{help}");
+}
 
-Usage: cached-lambda new [OPTIONS] [NAME]
-
-Arguments:
-  [NAME]  Names the folder, the stack and its resources
-
-Options:
-      --arch <ARCH>          Processor: arm64 or x86_64 [default: arm64]
-      --memory <MB>          Memory in MB, 128 to 10240 [default: 256]
-      --ttl-policy <POLICY>  How long items live: fixed, per-item or immutable [default:
-                             fixed]
-      --ttl <TIME>           Time to live: 90, 30s, 5m; up to 24h [default: 60]
-      --trigger <TRIGGER>    Trigger: direct or function-url [default: direct]
-      --iac <TOOL>           What deploys it: sam or terraform [default: sam]
-      --path <DIR>           The folder to make it in [default: .]
-      --answers <FILE>       Take answers from a cached-lambda.toml; flags win
-      --vcs <VCS>            git or none [default: git, unless in a repository]
-      --dry-run              List what would be made, write nothing
-      --json                 Print one JSON object on standard output, never ask
-  -q, --quiet                Say nothing but errors, never ask
-  -y, --yes                  Use the defaults, never ask
-  -h, --help                 Print help
-      --color <WHEN>         When to use colours: auto, always or never
-
-"#]]
-    );
+/// The page of the book: `SNAPSHOTS=overwrite` records it anew.
+#[test]
+fn the_book_has_what_each_command_says_of_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut page =
+        String::from("# Command line\n\nWhat the command says of itself, recorded by its tests.\n");
+    let names = |line: &str| line.split_whitespace().next().unwrap().to_string();
+    let (parameters, _) = succeeds(folder.path(), &["explain"]);
+    let (list, _) = parameters.split_once("\n\n").unwrap();
+    let helps = ["", "new ", "explain ", "completions ", "man "];
+    let helps = helps.map(|command| format!("{command}--help"));
+    let explained = list.lines().map(|line| format!("explain {}", names(line)));
+    for arguments in helps.into_iter().chain(explained) {
+        let words: Vec<_> = arguments.split(' ').collect();
+        let (said, _) = succeeds(folder.path(), &words);
+        let said = said.trim_end();
+        page += &format!("\n## `cached-lambda {arguments}`\n\n```text\n{said}\n```\n");
+    }
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/command-line.md");
+    assert_data_eq!(page, Data::read_from(&recorded, None).raw());
 }
 
 #[test]

@@ -61,10 +61,13 @@ impl QuoteService {
             config.function_name.clone(),
             config.metrics_interval,
         );
+        let customers = caches.loader(|id| format!("CUSTOMER#{id}"));
+        let pricing = caches.loader(|()| "CONFIG#pricing".to_string());
+        let products = caches.loader(|sku| format!("PRODUCT#{sku}"));
         Ok(QuoteService {
-            customers: caches.build(CUSTOMERS_PERCENT, |id| format!("CUSTOMER#{id}"))?,
-            pricing: caches.build(PRICING_PERCENT, |()| "CONFIG#pricing".to_string())?,
-            products: caches.build(PRODUCTS_PERCENT, |sku| format!("PRODUCT#{sku}"))?,
+            customers: caches.build(CUSTOMERS_PERCENT, customers)?,
+            pricing: caches.build(PRICING_PERCENT, pricing)?,
+            products: caches.build(PRODUCTS_PERCENT, products)?,
             metrics,
             clock,
         })
@@ -168,10 +171,20 @@ struct Caches<'a> {
 }
 
 impl Caches<'_> {
+    /// Reads the item with that `pk`.
+    fn loader<K: Key, V>(&self, pk: fn(&K) -> String) -> TableLoader<K, Arc<V>>
+    where
+        Arc<V>: DeserializeOwned,
+    {
+        let item_key = move |key: &K| ItemKey::partition("pk", pk(key));
+        TableLoader::new(self.client.clone(), &self.config.table_name, item_key)
+            .end_attribute("expires_at")
+    }
+
     fn build<K, V>(
         &self,
         memory_percent: u64,
-        pk: fn(&K) -> String,
+        loader: TableLoader<K, Arc<V>>,
     ) -> Result<ItemCache<K, V>, cache_core::ConfigError>
     where
         K: HeapSize + Key,
@@ -179,7 +192,6 @@ impl Caches<'_> {
         Arc<V>: DeserializeOwned,
     {
         let Config {
-            table_name,
             ttl,
             absent_ttl,
             stale_if_error,
@@ -187,9 +199,6 @@ impl Caches<'_> {
             cache_bytes,
             ..
         } = self.config;
-        let loader = TableLoader::new(self.client.clone(), table_name, move |key| {
-            ItemKey::partition("pk", pk(key))
-        });
         let heap = |key: &K, value: Option<&Arc<V>>| {
             // An `Arc` allocates two counters and the value.
             let value = value.map_or(0, |value| 16 + size_of::<V>() + value.heap_size());
@@ -198,7 +207,7 @@ impl Caches<'_> {
         // There are three caches.
         let spare = cache_bytes.saturating_sub(3 * LEAST_MEMORY);
         let memory = LEAST_MEMORY + spare * memory_percent / 100;
-        Cache::builder(loader.end_attribute("expires_at"))
+        Cache::builder(loader)
             .ttl(*ttl)
             .absent_ttl(*absent_ttl)
             .stale_if_error(*stale_if_error)
