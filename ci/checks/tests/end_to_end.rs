@@ -154,6 +154,7 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
     let database = Database::start();
     seed(&workspace, &database);
     goes_on_while_the_database_is_away(&binary, &workspace, &database).await;
+    logs_one_line_for_an_invocation_and_no_values(&binary, &database, folder.path()).await;
     reloads_when_the_wall_clock_is_stepped(&binary, &database, folder.path()).await;
     is_answered_after_a_stop_in_the_middle_of_a_load(&binary, &database).await;
 }
@@ -191,7 +192,7 @@ async fn goes_on_while_the_database_is_away(binary: &Path, workspace: &Path, dat
     );
     let (error, message) = function.invoke(quote("c-2")).await.unwrap_err();
     assert_eq!(error, "Unavailable");
-    assert_eq!(message, "could not read the customer in time");
+    assert_eq!(message, "the customers could not be read");
 
     database.restart();
     // In memory: what it held went with it.
@@ -206,6 +207,35 @@ async fn goes_on_while_the_database_is_away(binary: &Path, workspace: &Path, dat
         second = function.invoke(quote("c-2")).await;
     }
     assert_eq!(second.unwrap()["total_cents"], 4498);
+}
+
+/// Of its own, at the level that says most.
+async fn logs_one_line_for_an_invocation_and_no_values(
+    binary: &Path,
+    database: &Database,
+    folder: &Path,
+) {
+    let (log, wrapper) = (folder.join("log"), folder.join("wrapper"));
+    let exec = format!("#!/bin/sh\nexec {} >{}\n", binary.display(), log.display());
+    std::fs::write(&wrapper, exec).unwrap();
+    succeed(Command::new("chmod").arg("+x").arg(&wrapper));
+    for (level, lines) in [("TRACE", 2), ("INFO", 0)] {
+        let variables = [("AWS_LAMBDA_LOG_LEVEL", level)];
+        let function = Function::start(&wrapper, &database.endpoint, &variables).await;
+        for _ in 0..2 {
+            function.invoke(quote("c-1")).await.unwrap();
+        }
+        let said = std::fs::read_to_string(&log).unwrap();
+        let own = said.lines().filter(|line| !line.contains("\"_aws\""));
+        assert_eq!(own.count(), lines, "{said}");
+        assert!(!said.contains("Anvil") && !said.contains("gold"), "{said}");
+    }
+    // And without any level, what went wrong.
+    let nowhere = "http://127.0.0.1:1";
+    let function = Function::start(&wrapper, nowhere, &[]).await;
+    function.invoke(quote("c-1")).await.unwrap_err();
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(said.contains("a read failed"), "{said}");
 }
 
 /// The monotonic clock is left alone: a frozen environment may thaw with the wall clock alone having
@@ -280,6 +310,7 @@ async fn a_workspace_with_a_function_url_passes_its_tests_and_answers_http_event
     let database = Database::start();
     seed(&workspace, &database);
     let binary = target().join("debug/function_url");
+    has_tls_without_the_processors_timing(&binary);
     let function = Function::start(&binary, &database.endpoint, &[]).await;
     let post = |body: &str| http_event("POST", "/", body);
 
@@ -312,6 +343,14 @@ async fn a_workspace_with_a_function_url_passes_its_tests_and_answers_http_event
         (status, &body["error"]["type"]),
         (503, &json!("Unavailable"))
     );
+}
+
+/// As `.cargo/config.toml` of the workspace wants it. This binary has its symbols still.
+fn has_tls_without_the_processors_timing(binary: &Path) {
+    let binary = std::fs::read(binary).unwrap();
+    let symbols = String::from_utf8_lossy(&binary);
+    assert!(symbols.contains("aws_lc_"));
+    assert!(!symbols.contains("jent_"));
 }
 
 /// Those of the payload format 2.0 that lambda_http is tested with. None is a quote.

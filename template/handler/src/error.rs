@@ -9,7 +9,7 @@ pub enum QuoteError {
     #[error("{0}")]
     InvalidRequest(String),
     /// A read failed or did not come in time: worth another try.
-    #[error("could not read the {0} in time")]
+    #[error("the {0} could not be read")]
     Unavailable(&'static str),
     /// The table has no pricing item.
     #[error("the pricing configuration is missing")]

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cache_core::Deadline;
-use lambda_runtime::tracing::subscriber::filter::LevelFilter;
+use lambda_runtime::tracing::subscriber::filter::{LevelFilter, Targets};
+use lambda_runtime::tracing::subscriber::layer::SubscriberExt;
+use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
 use lambda_runtime::{Context, Error, tracing};
 
 use crate::config::Config;
@@ -34,22 +36,34 @@ pub async fn service() -> Result<QuoteService, Error> {
     Ok(QuoteService::new(&client, &config)?)
 }
 
-/// As `lambda_runtime::tracing::init_default_subscriber` does, by the variables that Lambda sets from
-/// the function's logging configuration and, elsewhere, by a level in RUST_LOG, but without its filter
-/// by module: a parser of regular expressions, 0.4 MB of the binary.
+/// Logs to standard output in the format that the function's logging configuration has.
 fn start_log() {
+    // Lambda sets the first, from the same configuration; the second is for anywhere else.
     let level = env::var("AWS_LAMBDA_LOG_LEVEL").or_else(|_| env::var("RUST_LOG"));
-    let level = level.unwrap_or_default().parse();
+    let level = log_level(&level.unwrap_or_default());
+    // What the SDK and the runtime say below INFO is hundreds of lines for a read, with the items.
+    let filter = Targets::new()
+        .with_default(level.min(LevelFilter::INFO))
+        .with_target("handler", level);
     let log = tracing::subscriber::fmt()
+        .with_max_level(level)
         .with_target(false)
-        // Each line of a Lambda's log has one.
-        .without_time()
-        .with_max_level(level.unwrap_or(LevelFilter::INFO));
+        // CloudWatch has a time for each line.
+        .without_time();
     let format = env::var("AWS_LAMBDA_LOG_FORMAT").unwrap_or_default();
     if format.eq_ignore_ascii_case("json") {
-        log.json().init();
+        log.json().finish().with(filter).init();
     } else {
-        log.init();
+        log.finish().with(filter).init();
+    }
+}
+
+/// The level with this name, such as `debug`; INFO where there is none.
+pub fn log_level(name: &str) -> LevelFilter {
+    match name {
+        // tracing would take it for ERROR.
+        "" => LevelFilter::INFO,
+        name => name.parse().unwrap_or(LevelFilter::INFO),
     }
 }
 

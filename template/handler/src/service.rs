@@ -23,6 +23,7 @@ use crate::request::{Line, Request};
 const CUSTOMERS_PERCENT: u64 = 40;
 const PRICING_PERCENT: u64 = 10;
 const PRODUCTS_PERCENT: u64 = 50;
+const _: () = assert!(CUSTOMERS_PERCENT + PRICING_PERCENT + PRODUCTS_PERCENT == 100);
 
 /// Values are shared with the cache rather than copied out of it.
 type ItemCache<K, V> = Cache<K, Arc<V>, TableLoader<K, Arc<V>>>;
@@ -126,7 +127,7 @@ impl QuoteService {
                     .customers
                     .get(&request.customer_id, deadline.clone())
                     .await;
-                readable(customer, "customer", &request.customer_id)
+                readable(customer, "customers", &request.customer_id)
             },
             async { readable(self.pricing.get(&(), deadline.clone()).await, "pricing", "") },
             async {

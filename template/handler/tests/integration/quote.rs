@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cache_core::Deadline;
 use handler::error::QuoteError;
-use handler::lambda::time_to_read;
+use handler::lambda::{log_level, time_to_read};
 use serde_json::{Value, json};
 
 use crate::support::{Table, request};
@@ -416,4 +416,12 @@ fn an_invocation_reads_until_its_deadline_less_200_ms_if_that_makes_sense() {
     for senseless in [0, 999_999, 1_000_000, 1_900_001, u64::MAX] {
         assert_eq!(time(senseless), 2000, "{senseless}");
     }
+}
+
+#[test]
+fn without_a_level_or_with_one_that_does_not_exist_the_log_has_warnings() {
+    for name in ["", "loud"] {
+        assert_eq!(log_level(name), log_level("info"), "{name}");
+    }
+    assert!(log_level("DEBUG") > log_level("INFO"));
 }
