@@ -145,6 +145,8 @@ fn a_dry_run_lists_the_files_and_writes_nothing() {
         list,
         str![[r#"
 dry
+├── .cargo
+│   └── config.toml ([..]B)
 ├── .github
 │   ├── workflows
 │   │   ├── ci.yml ([..]B)
