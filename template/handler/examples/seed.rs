@@ -1,6 +1,8 @@
 //! Fills the table of `TABLE_NAME` with `samples/items.json`. Creates it first, on a DynamoDB Local;
 //! with `--existing` the table has to be there, and may be anywhere.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
@@ -38,6 +40,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn create(client: &Client, table: &str) -> Result<(), Box<dyn std::error::Error>> {
+    // DynamoDB Local takes some seconds to start.
+    for _ in 0..20 {
+        if client.list_tables().send().await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     let pk = AttributeDefinition::builder().attribute_name("pk");
     let create = client
         .create_table()
