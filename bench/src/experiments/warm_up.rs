@@ -16,7 +16,6 @@ pub const NAME: &str = "warm-up";
 
 const MEMORY: [u32; 4] = [128, 256, 512, 1769];
 
-#[derive(Default)]
 struct Series {
     binary: PathBuf,
     start: Runs,
@@ -57,13 +56,10 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
     for megabytes in MEMORY {
         let share = Share::of(megabytes)?;
         let memory = megabytes.to_string();
-        let mut series = ["direct", "prepared"].map(|binary| {
-            let binary = setting.binary(binary).unwrap_or_default();
-            Series {
-                binary,
-                ..Series::default()
-            }
-        });
+        let mut series = [
+            Series::of(setting.binary("direct")?),
+            Series::of(setting.binary("prepared")?),
+        ];
         for round in 0..rounds {
             for series in &mut series {
                 let (mut started, mut answered) = (Samples::default(), Samples::default());
@@ -110,6 +106,14 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
 }
 
 impl Series {
+    fn of(binary: PathBuf) -> Self {
+        Series {
+            binary,
+            start: Runs::default(),
+            first: Runs::default(),
+        }
+    }
+
     /// What a caller of a cold function waits for, of what is the function's.
     fn both(&self) -> Runs {
         let runs = self.start.0.iter().zip(&self.first.0);

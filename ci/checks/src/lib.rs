@@ -12,6 +12,20 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Where everything is built, rendered workspaces too, so that nothing is built twice.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Has what `command` builds in [`target`], and without what cargo set for this process: a rendered
+/// workspace is built without.
+pub fn builds_as_a_user(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_")) {
+        command.env_remove(name);
+    }
+    command.env("CARGO_TARGET_DIR", target())
+}
+
 /// Runs the generator, and returns the workspace that it made in `folder`.
 ///
 /// # Panics

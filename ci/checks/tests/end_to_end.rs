@@ -3,7 +3,7 @@
 //! two sets of Rust files that there are: the entry point is the only difference.
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use checks::database::Database;
 use checks::proxy::{Fault, Proxy};
-use checks::root;
+use checks::{root, target};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_simulator::process::{ManagedProcess, ProcessConfig, ProcessRole};
 use lambda_simulator::{InvocationBuilder, InvocationStatus, Simulator};
@@ -23,21 +23,9 @@ const TABLE: &str = "quotes";
 /// Patience of the test, not of the function.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Everything that is built shares this repository's target folder, so nothing is built twice.
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
 fn cargo(folder: &Path, arguments: &[&str]) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .current_dir(folder)
-        .args(arguments)
-        .env("CARGO_TARGET_DIR", target());
-    // Set by cargo for this test; a rendered workspace is built without.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_")) {
-        cargo.env_remove(name);
-    }
+    checks::builds_as_a_user(cargo.current_dir(folder).args(arguments));
     cargo
 }
 
