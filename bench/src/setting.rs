@@ -8,10 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, PutRequest,
-    ScalarAttributeType, WriteRequest,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, BillingMode, PutRequest, WriteRequest};
 use checks::database::Database;
 use rustls::ServerConfig;
 use serde_json::json;
@@ -132,17 +129,11 @@ pub fn client(endpoint: &str) -> Client {
 }
 
 async fn fill(client: &Client) -> Outcome<()> {
-    let key = KeySchemaElement::builder()
-        .attribute_name("pk")
-        .key_type(KeyType::Hash)
-        .build()?;
-    let attribute = AttributeDefinition::builder()
-        .attribute_name("pk")
-        .attribute_type(ScalarAttributeType::S)
-        .build()?;
-    let create = client.create_table().table_name(TABLE).key_schema(key);
-    let create = create.attribute_definitions(attribute);
+    let (schema, definitions) = handler::KEY.schema()?;
+    let create = client.create_table().table_name(TABLE);
     create
+        .set_key_schema(Some(schema))
+        .set_attribute_definitions(Some(definitions))
         .billing_mode(BillingMode::PayPerRequest)
         .send()
         .await?;

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use handler::items::{Customer, Pricing, Product};
-use handler::quote::{Quote, quote};
-use handler::request::Request;
+use handler::quote::{Customer, Pricing, Product, Quote, Request, quote};
 use lambda_runtime::{Error, LambdaEvent, run_concurrent, service_fn};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use cache_core::Deadline;
+use cache_core::environment::Environment;
 use checks::database::Database;
-use handler::config::Config;
-use handler::service::QuoteService;
 use serde_json::json;
 
 use crate::chart::{Bar, Chart};
@@ -102,19 +101,16 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
 /// The handler's own part of a warm invocation: from the event's text to the answer's, without a
 /// runtime, a socket or a log.
 fn in_process(setting: &Setting, endpoint: &str) -> Outcome<Samples> {
-    let config = Config::read(|name| match name {
-        "TABLE_NAME" | "AWS_LAMBDA_FUNCTION_NAME" => Some(TABLE.into()),
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" => Some("256".into()),
-        _ => None,
-    })?;
-    let service = QuoteService::new(&client(endpoint), &config)?;
+    let environment = Environment::of([
+        ("TABLE_NAME", TABLE),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+    ]);
+    let caches = handler::open(client(endpoint), environment)?;
     let events: Vec<_> = (0..EVENTS).map(event).collect();
     let answer = async |number: usize| {
         let deadline = Deadline::after(Duration::from_secs(10));
-        let quote = service.answer(&events[number % EVENTS], deadline).await;
-        Outcome::Ok(serde_json::to_string(
-            &quote.map_err(|error| error.to_string())?,
-        )?)
+        let quote = handler::answer(&caches, &events[number % EVENTS], &deadline).await?;
+        Outcome::Ok(serde_json::to_string(&quote)?)
     };
     setting.runtime.block_on(async {
         for number in 0..EVENTS {

@@ -1,13 +1,14 @@
 //! What a hit costs, against other stores and against the naive pattern.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use cache_core::{Cache, Deadline, Found, Loaded, Loader, TtlPolicy};
+use cache_core::{Cache, Deadline, FromFn, TtlPolicy, from_fn};
 use futures_util::FutureExt;
 use serde_json::json;
 
@@ -33,49 +34,25 @@ const TTL: Duration = Duration::from_secs(3600);
 /// What is cached: shared, as the handler does it.
 type Value = Arc<[u8; 64]>;
 
+type Ours = Cache<String, Value, FromFn<String, Value, Infallible>>;
+
 /// One lookup of a key that is there.
 type Get = Box<dyn Fn(&[String], usize) -> Option<Value> + Send + Sync>;
-
-/// Any key has a value.
-struct Values;
-
-impl Loader<String, Value> for Values {
-    type Error = std::convert::Infallible;
-
-    async fn load(
-        &self,
-        keys: Vec<String>,
-        _: Deadline,
-    ) -> Result<Loaded<String, Value, Self::Error>, Self::Error> {
-        let found = keys.into_iter().map(|key| {
-            let value = Arc::new([1; 64]);
-            (
-                key,
-                Found {
-                    value,
-                    expires_at: None,
-                },
-            )
-        });
-        Ok(Loaded {
-            found: found.collect(),
-            ..Loaded::default()
-        })
-    }
-}
 
 fn keys(count: usize) -> Vec<String> {
     (0..count).map(|key| format!("PRODUCT#p-{key}")).collect()
 }
 
 /// A cache with all of them. Loaded one by one, as they would be.
-fn filled(keys: &[String]) -> Outcome<Cache<String, Value, Values>> {
-    let cache = Cache::builder(Values)
+fn filled(keys: &[String]) -> Outcome<Ours> {
+    // Any key has a value.
+    let values = from_fn(|_, _| async { Ok(Some(Arc::new([1; 64]))) });
+    let cache = Cache::builder(values)
         .ttl(TtlPolicy::Fixed(TTL))
         .memory(4 << 30, |key: &String, _| key.capacity() + 80)
         .build()?;
     for key in keys {
-        let loaded = cache.get(key, Deadline::none()).now_or_never();
+        let loaded = cache.get(key, &Deadline::none()).now_or_never();
         if !matches!(loaded, Some(Ok(Some(_)))) {
             return Err("a load that does not wait has waited".into());
         }
@@ -115,7 +92,7 @@ fn contenders(keys: &[String]) -> Outcome<Vec<(&'static str, Get)>> {
         (
             OURS,
             Box::new(move |keys, index| {
-                let got = ours.get(&keys[index], Deadline::none()).now_or_never();
+                let got = ours.get(&keys[index], &Deadline::none()).now_or_never();
                 got?.ok()?
             }),
         ),
@@ -123,7 +100,7 @@ fn contenders(keys: &[String]) -> Outcome<Vec<(&'static str, Get)>> {
             MANY,
             Box::new(move |keys, index| {
                 let ten = (0..10).map(|more| keys[(index + more) % keys.len()].clone());
-                let mut got = many.get_many(ten, Deadline::none()).now_or_never()?;
+                let mut got = many.get_many(ten, &Deadline::none()).now_or_never()?;
                 got.remove(&keys[index])?.ok()?
             }),
         ),

@@ -1,13 +1,13 @@
 //! Who asks for what, how often, and how many environments there are: a simulation in which time is
 //! moved by hand, with the real cache.
 
-use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cache_core::clock::ManualClock;
-use cache_core::{Cache, Deadline, Found, Loaded, Loader, TtlPolicy};
+use cache_core::{Cache, Deadline, TtlPolicy, from_fn_many};
 use futures_util::FutureExt;
 use serde_json::json;
 
@@ -24,31 +24,6 @@ const REQUESTS_A_SECOND: f64 = 50.0;
 const LINES: usize = 3;
 /// What an invocation takes where everything is cached, in microseconds.
 const WARM: f64 = 100.0;
-
-struct Reads(Arc<AtomicU64>);
-
-impl Loader<usize, ()> for Reads {
-    type Error = std::convert::Infallible;
-
-    async fn load(
-        &self,
-        keys: Vec<usize>,
-        _: Deadline,
-    ) -> Result<Loaded<usize, (), Self::Error>, Self::Error> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        let found = keys.into_iter().map(|key| {
-            let found = Found {
-                value: (),
-                expires_at: None,
-            };
-            (key, found)
-        });
-        Ok(Loaded {
-            found: found.collect(),
-            failed: HashMap::new(),
-        })
-    }
-}
 
 /// Zipf's law with exponent 1: the second is asked for half as often as the first.
 struct Zipf(Vec<f64>);
@@ -85,8 +60,13 @@ fn simulate(ttl: Duration, environments: usize, seconds: f64) -> Outcome<Simulat
     let clock = Arc::new(ManualClock::default());
     let reads = Arc::new(AtomicU64::new(0));
     let cache = || {
-        let cache = Cache::builder(Reads(Arc::clone(&reads))).clock(clock.clone());
-        cache
+        let reads = Arc::clone(&reads);
+        let items = from_fn_many(move |keys: Vec<usize>, _| {
+            reads.fetch_add(1, Ordering::Relaxed);
+            async { Ok::<_, Infallible>(keys.into_iter().map(|key| (key, ())).collect()) }
+        });
+        Cache::builder(items)
+            .clock(clock.clone())
             .ttl(TtlPolicy::Fixed(ttl))
             .memory(64 << 20, |_, _| 100)
             .build()
@@ -104,8 +84,9 @@ fn simulate(ttl: Duration, environments: usize, seconds: f64) -> Outcome<Simulat
         let lines = [(); LINES].map(|()| products.draw(&mut choices));
         let before = reads.load(Ordering::Relaxed);
         let customer = customers.draw(&mut choices);
-        of_customers.get(&customer, Deadline::none()).now_or_never();
-        of_products.get_many(lines, Deadline::none()).now_or_never();
+        let patient = Deadline::none();
+        of_customers.get(&customer, &patient).now_or_never();
+        of_products.get_many(lines, &patient).now_or_never();
         // At the same time: the slowest counts.
         let read = reads.load(Ordering::Relaxed) - before;
         let slowest = (0..read).map(|_| latency(&mut network)).max();

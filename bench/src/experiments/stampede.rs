@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache_core::dynamodb::{ItemKey, TableLoader};
-use cache_core::{Cache, Deadline};
+use aws_sdk_dynamodb::types::AttributeValue;
+use cache_core::Deadline;
+use cache_core::environment::Environment;
 use futures_util::future::join_all;
-use handler::items::Product;
 use serde_json::json;
 
 use crate::report::{Section, Table, Target};
@@ -19,8 +19,6 @@ const CALLERS: usize = 1000;
 const KEYS: usize = 100;
 const BATCHES: usize = 100;
 const BATCH: usize = 20;
-
-type Products = Cache<String, Arc<Product>, TableLoader<String, Arc<Product>>>;
 
 #[derive(Default)]
 struct Found {
@@ -48,12 +46,9 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
     let network = setting.network()?;
     let client = client(&network.endpoint);
     let product = |key: usize| format!("p-{}", key % KEYS);
-    let cache = || -> Outcome<Products> {
-        let loader = TableLoader::new(client.clone(), TABLE, |sku: &String| {
-            ItemKey::partition("pk", format!("PRODUCT#{sku}"))
-        });
-        let heap = |sku: &String, _: Option<&Arc<Product>>| sku.capacity() + 100;
-        Ok(Cache::builder(loader).memory(4 << 20, heap).build()?)
+    let cache = || {
+        let environment = Environment::of([("TABLE_NAME", TABLE)]);
+        Outcome::Ok(handler::open(client.clone(), environment)?.products)
     };
     let rounds = setting.count(15, 2);
     let [mut one, mut gets, mut batches, mut naive] = [(); 4].map(|()| Found::default());
@@ -63,7 +58,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
         let warm = cache()?;
         setting.runtime.block_on(join_all((0..KEYS).map(|key| {
             let (warm, key) = (warm.clone(), product(key));
-            async move { warm.get(&key, Deadline::none()).await.is_ok() }
+            async move { warm.get(&key, &Deadline::none()).await.is_ok() }
         })));
         let measured = |found: &mut Found, run: &mut dyn FnMut() -> Outcome<bool>| {
             let (before, start) = (network.requests(), Instant::now());
@@ -77,7 +72,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
         measured(&mut one, &mut || {
             let got = setting
                 .runtime
-                .block_on(cold.get(&product(0), Deadline::none()));
+                .block_on(cold.get(&product(0), &Deadline::none()));
             Ok(matches!(got, Ok(Some(_))))
         })?;
         let cold = cache()?;
@@ -87,7 +82,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
                 .block_on(join_all((0..CALLERS).map(|caller| {
                     let (cold, key) = (cold.clone(), product(caller));
                     tokio_spawn(setting, async move {
-                        matches!(cold.get(&key, Deadline::none()).await, Ok(Some(_)))
+                        matches!(cold.get(&key, &Deadline::none()).await, Ok(Some(_)))
                     })
                 })));
             Ok(all.into_iter().all(|found| found))
@@ -99,7 +94,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
                 let cold = cold.clone();
                 let keys: Vec<_> = (0..BATCH).map(|key| product(batch + key)).collect();
                 tokio_spawn(setting, async move {
-                    let got = cold.get_many(keys, Deadline::none()).await;
+                    let got = cold.get_many(keys, &Deadline::none()).await;
                     got.len() == BATCH && got.values().all(|got| matches!(got, Ok(Some(_))))
                 })
             })));
@@ -116,16 +111,9 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
                         if map.get(&key).await.is_some() {
                             return true;
                         }
-                        let pk = (
-                            "pk",
-                            aws_sdk_dynamodb::types::AttributeValue::S(format!("PRODUCT#{key}")),
-                        );
-                        let read = client
-                            .get_item()
-                            .table_name(TABLE)
-                            .key(pk.0, pk.1)
-                            .send()
-                            .await;
+                        let pk = AttributeValue::S(format!("PRODUCT#{key}"));
+                        let read = client.get_item().table_name(TABLE).key("pk", pk);
+                        let read = read.send().await;
                         let Some(item) = read.ok().and_then(|read| read.item) else {
                             return false;
                         };

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use cache_core::clock::ManualClock;
-use cache_core::{Cache, Deadline, Error, Found, Loaded, Loader};
+use cache_core::{Cache, Deadline, Error, Loaded, Loader};
 use shuttle::future::{block_on, spawn, yield_now};
 
 /// A source whose every key has the same version, and whose first loads may panic.
@@ -85,12 +85,8 @@ impl Loader<char, u64> for Source {
             .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
         assert!(panics.is_err(), "the loader's own panic");
         pause().await;
-        let found = |key| {
-            let expires_at = None;
-            (key, Found { value, expires_at })
-        };
         Ok(Loaded {
-            found: keys.into_iter().map(found).collect(),
+            found: keys.into_iter().map(|key| (key, value.into())).collect(),
             ..Loaded::default()
         })
     }
@@ -111,7 +107,7 @@ fn cache() -> (TestCache, Source) {
 
 fn reader(cache: &TestCache, key: char) -> shuttle::future::JoinHandle<Option<u64>> {
     let cache = cache.clone();
-    spawn(async move { cache.get(&key, Deadline::none()).await.unwrap() })
+    spawn(async move { cache.get(&key, &Deadline::none()).await.unwrap() })
 }
 
 /// Some who wait for a load leave it, and one stays.
@@ -125,7 +121,7 @@ fn leave(leavers: usize) {
             leaver.abort();
         }
         assert_eq!(stays.await.unwrap(), Some(0));
-        assert_eq!(cache.get(&'a', Deadline::none()).await.unwrap(), Some(0));
+        assert_eq!(cache.get(&'a', &Deadline::none()).await.unwrap(), Some(0));
         assert_eq!(source.0.most_in_flight.load(SeqCst), 1);
     });
 }
@@ -153,7 +149,7 @@ fn an_invalidation_at_any_moment_wins_over_the_loads_under_way() {
                 let late = reader(&cache, 'a');
                 assert_eq!(late.await.unwrap(), Some(1));
                 early.await.unwrap();
-                assert_eq!(cache.get(&'a', Deadline::none()).await.unwrap(), Some(1));
+                assert_eq!(cache.get(&'a', &Deadline::none()).await.unwrap(), Some(1));
                 assert!(cache.stats().loads <= 2);
             });
         },
@@ -170,7 +166,7 @@ fn a_panic_reaches_every_waiter_once_and_whoever_asks_then_loads() {
                 source.0.panics.store(1, SeqCst);
                 let readers = [(); 2].map(|()| {
                     let cache = cache.clone();
-                    spawn(async move { cache.get(&'a', Deadline::none()).await })
+                    spawn(async move { cache.get(&'a', &Deadline::none()).await })
                 });
                 let mut panics = 0;
                 for reader in readers {
@@ -180,7 +176,7 @@ fn a_panic_reaches_every_waiter_once_and_whoever_asks_then_loads() {
                     }
                 }
                 assert!(panics >= 1);
-                assert_eq!(cache.get(&'a', Deadline::none()).await.unwrap(), Some(0));
+                assert_eq!(cache.get(&'a', &Deadline::none()).await.unwrap(), Some(0));
             });
         },
         None,
@@ -195,7 +191,7 @@ fn overlapping_batches_neither_wait_for_each_other_nor_load_a_key_twice() {
                 let (cache, source) = cache();
                 let batch = |keys: &'static str| {
                     let cache = cache.clone();
-                    spawn(async move { cache.get_many(keys.chars(), Deadline::none()).await })
+                    spawn(async move { cache.get_many(keys.chars(), &Deadline::none()).await })
                 };
                 let batches = ["abc", "cba", "bd", "dca"].map(batch);
                 let leaves = batch("abcd");

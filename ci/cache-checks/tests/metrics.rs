@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cache_core::Stats;
 use cache_core::clock::{Clock, ManualClock};
-use handler::metrics::Metrics;
+use cache_core::metrics::Metrics;
 use serde_json::{Value, json};
 
 /// The format's schema, and the limits that its specification states beside it.
@@ -63,10 +63,8 @@ fn lines() -> Vec<Value> {
         bytes: 3,
         ..Stats::default()
     };
-    let lines = metrics.lines(
-        &[("customers", busy), ("products", busy)],
-        ManualClock::default().now(),
-    );
+    let caches = [("customers", busy), ("products", busy)];
+    let lines = metrics.lines(caches.into_iter(), ManualClock::default().now());
     lines
         .iter()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -80,18 +78,24 @@ fn every_line_is_valid_and_holds_what_it_announces() {
     assert_eq!(lines.len(), 2);
     for line in &lines {
         assert!(schema.is_valid(line), "{line}");
-        let directive = &line["_aws"]["CloudWatchMetrics"][0];
-        // Members that a directive refers to are at the root: dimensions text, metrics numbers.
-        for dimension in directive["Dimensions"][0].as_array().unwrap() {
-            assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
-        }
-        let definitions = directive["Metrics"].as_array().unwrap();
-        assert_eq!(definitions.len(), 8);
-        for definition in definitions {
-            assert!(
-                line[definition["Name"].as_str().unwrap()].is_number(),
-                "{definition}"
-            );
+        let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+        let announced = [
+            (json!([["FunctionName", "Cache"]]), 8),
+            (json!([["FunctionName"]]), 1),
+        ];
+        assert_eq!(directives.len(), announced.len());
+        for (directive, (dimensions, metrics)) in directives.iter().zip(announced) {
+            assert_eq!(directive["Dimensions"], dimensions);
+            // Members that a directive refers to are at the root: dimensions text, metrics numbers.
+            for dimension in dimensions[0].as_array().unwrap() {
+                assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
+            }
+            let definitions = directive["Metrics"].as_array().unwrap();
+            assert_eq!(definitions.len(), metrics);
+            for definition in definitions {
+                let name = definition["Name"].as_str().unwrap();
+                assert!(line[name].is_number(), "{definition}");
+            }
         }
     }
 }
@@ -111,6 +115,8 @@ fn a_line_that_breaks_a_rule_would_be_noticed() {
             "/_aws/CloudWatchMetrics/0/Metrics/0",
             json!({"Unit": "Count"}),
         ),
+        ("/_aws/CloudWatchMetrics/1/Namespace", json!("")),
+        ("/_aws/CloudWatchMetrics/1/Dimensions", json!([])),
     ] {
         let mut line = lines().remove(0);
         *line.pointer_mut(pointer).unwrap() = wrong;

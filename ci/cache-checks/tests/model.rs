@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::clock::{Clock, ManualClock, Reading};
-use cache_core::{Cache, Deadline, Error, Found, Loaded, Loader, TtlPolicy};
+use cache_core::{Cache, Deadline, Error, Loaded, Loader, TtlPolicy};
 use proptest::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet};
@@ -28,6 +28,7 @@ enum Step {
     Leave(prop::sample::Index),
     Invalidate(u8),
     InvalidateAll,
+    Put(u8),
     Advance(u64),
     Wall(i64),
     MonotonicStalls(u64),
@@ -50,31 +51,30 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-#[derive(Debug)]
-struct Down;
+const DOWN: &str = "down";
 
-/// A value is the number of the load that brought it.
-type Answer = Result<Option<usize>, Error<Down>>;
-type Batch = Loaded<u8, usize, Down>;
+/// A value is the number of the load that brought it, or of the write.
+type Answer = Result<Option<usize>, Error<&'static str>>;
+type Batch = Loaded<u8, usize, &'static str>;
 
 struct Source(mpsc::UnboundedSender<Call>);
 
 struct Call {
     keys: Vec<u8>,
-    answer: oneshot::Sender<Result<Batch, Down>>,
+    answer: oneshot::Sender<Result<Batch, &'static str>>,
 }
 
 impl Loader<u8, usize> for Source {
-    type Error = Down;
+    type Error = &'static str;
 
-    async fn load(&self, keys: Vec<u8>, _: Deadline) -> Result<Batch, Down> {
+    async fn load(&self, keys: Vec<u8>, _: Deadline) -> Result<Batch, Self::Error> {
         let (answer, answered) = oneshot::channel();
         self.0.send(Call { keys, answer }).unwrap();
         answered.await.expect("the model wants a panic")
     }
 }
 
-/// A load as the model knows it.
+/// A load as the model knows it. A write of one's own is one that lands at once.
 struct Load {
     sent: Reading,
     /// At which step it began and, if it has, landed.
@@ -135,15 +135,9 @@ impl Model {
                     let mut batch = Batch::default();
                     for (key, fate) in call.keys.iter().zip(fates.iter().cycle()) {
                         match fate {
-                            0 => drop(batch.failed.insert(*key, Down)),
+                            0 => drop(batch.failed.insert(*key, DOWN)),
                             1 => {}
-                            _ => {
-                                let found = Found {
-                                    value: number,
-                                    expires_at: None,
-                                };
-                                batch.found.insert(*key, found);
-                            }
+                            _ => drop(batch.found.insert(*key, number.into())),
                         }
                     }
                     self.something_failed |= !batch.failed.is_empty();
@@ -154,7 +148,7 @@ impl Model {
             Step::Fail(which) => {
                 if let Some((_, call)) = self.under_way(which) {
                     self.something_failed = true;
-                    let _ = call.answer.send(Err(Down));
+                    let _ = call.answer.send(Err(DOWN));
                 }
             }
             Step::Panic(which) => {
@@ -174,6 +168,17 @@ impl Model {
                 self.cache.invalidate_all();
                 self.invalidated.extend((0..4).map(|key| (key, self.now)));
             }
+            Step::Put(key) => {
+                self.invalidated.insert(key, self.now);
+                self.now += 1;
+                self.loads.push(Load {
+                    sent: self.clock.now(),
+                    began: self.now,
+                    landed: Some(self.now),
+                    call: None,
+                });
+                self.cache.put(key, self.loads.len() - 1);
+            }
             Step::Advance(ms) => self.clock.advance(Duration::from_millis(ms)),
             Step::Wall(ms) => self.clock.change(|now| {
                 let by = Duration::from_millis(ms.unsigned_abs());
@@ -192,12 +197,12 @@ impl Model {
         let task = tokio::task::spawn_local(async move {
             if many {
                 cache
-                    .get_many(keys, Deadline::none())
+                    .get_many(keys, &Deadline::none())
                     .await
                     .into_iter()
                     .collect()
             } else {
-                vec![(keys[0], cache.get(&keys[0], Deadline::none()).await)]
+                vec![(keys[0], cache.get(&keys[0], &Deadline::none()).await)]
             }
         });
         self.readers.push(Reader {
@@ -299,18 +304,9 @@ impl Model {
                 Some(number) => {
                     self.loads[number].landed = Some(self.now);
                     if let Some(call) = self.loads[number].call.take() {
-                        let found = |key: &u8| {
-                            (
-                                *key,
-                                Found {
-                                    value: number,
-                                    expires_at: None,
-                                },
-                            )
-                        };
-                        let found = call.keys.iter().map(found).collect();
-                        let _ = call.answer.send(Ok(Loaded {
-                            found,
+                        let found = call.keys.iter().map(|key| (*key, number.into()));
+                        let _ = call.answer.send(Ok(Batch {
+                            found: found.collect(),
                             failed: HashMap::new(),
                         }));
                     }
@@ -329,13 +325,30 @@ proptest! {
 
     #[test]
     fn whatever_happens_in_whatever_order_the_guarantees_hold(steps in prop::collection::vec(step(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let mut model = Model::new();
-        LocalSet::new().block_on(&runtime, async move {
-            for step in steps {
-                model.take(step).await;
-            }
-            model.finish().await;
-        });
+        run(steps);
     }
+
+    // Apart from the others, whose saved cases are of their steps alone.
+    #[test]
+    fn they_hold_for_who_stores_own_writes(steps in prop::collection::vec(step_or_put(), 1..60)) {
+        run(steps);
+    }
+}
+
+fn step_or_put() -> impl Strategy<Value = Step> {
+    prop_oneof![14 => step(), 1 => (0..4u8).prop_map(Step::Put)]
+}
+
+fn run(steps: Vec<Step>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let mut model = Model::new();
+    LocalSet::new().block_on(&runtime, async move {
+        for step in steps {
+            model.take(step).await;
+        }
+        model.finish().await;
+    });
 }

@@ -8,25 +8,23 @@ use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_dynamodb::types::{AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement};
-use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType};
+use aws_sdk_dynamodb::config::{self, BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::{AttributeValue, BillingMode};
 use cache_core::clock::ManualClock;
-use cache_core::dynamodb::{ItemKey, ReadError, TableLoader, with_limits};
-use cache_core::{Builder, Cache, Deadline, Error, Loader};
+use cache_core::dynamodb::{ItemLoader, Items, ReadError, Table, with_limits};
+use cache_core::environment::Environment;
+use cache_core::{Cache, Deadline, Error, Loader};
 use checks::database::Database;
 use checks::proxy::{Fault, Proxy};
-use handler::config::Config;
-use handler::service::QuoteService;
 use serde_json::json;
 use tokio::sync::Notify;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-type Numbers = TableLoader<String, Number>;
+type Numbers = Items<String, Number>;
 
-#[derive(Clone, serde::Deserialize)]
+#[derive(serde::Deserialize)]
 struct Number {
     number: u64,
 }
@@ -42,13 +40,17 @@ struct Setup {
 
 static DATABASE: LazyLock<Mutex<Weak<Database>>> = LazyLock::new(Mutex::default);
 
-fn client(endpoint: &str) -> Client {
-    let config = aws_sdk_dynamodb::Config::builder()
+fn config(endpoint: &str) -> config::Builder {
+    aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
-        .endpoint_url(endpoint);
-    Client::from_conf(with_limits(config).build())
+        .endpoint_url(endpoint)
+}
+
+/// As the function has it.
+fn client(endpoint: &str) -> Client {
+    Client::from_conf(with_limits(config(endpoint)).build())
 }
 
 impl Setup {
@@ -65,17 +67,15 @@ impl Setup {
             })
         };
         let table = format!("outage-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let direct = client(&database.endpoint);
-        let pk = AttributeDefinition::builder().attribute_name("pk");
-        let key = KeySchemaElement::builder()
-            .attribute_name("pk")
-            .key_type(KeyType::Hash);
+        // Without limits: on a busy machine they repeat what creates a table.
+        let direct = Client::from_conf(config(&database.endpoint).build());
+        let (schema, definitions) = handler::KEY.schema().unwrap();
         direct
             .create_table()
             .table_name(&table)
             .billing_mode(BillingMode::PayPerRequest)
-            .attribute_definitions(pk.attribute_type(ScalarAttributeType::S).build().unwrap())
-            .key_schema(key.build().unwrap())
+            .set_key_schema(Some(schema))
+            .set_attribute_definitions(Some(definitions))
             .send()
             .await
             .unwrap();
@@ -102,20 +102,18 @@ impl Setup {
             .unwrap();
     }
 
-    fn loader(&self) -> Numbers {
-        let key = |key: &String| ItemKey::partition("pk", key);
-        TableLoader::new(client(&self.proxy.endpoint), &self.table, key)
+    fn loader(&self) -> ItemLoader<String, Number> {
+        let table = Table::new(client(&self.proxy.endpoint), &self.table, handler::KEY);
+        ItemLoader::new(&table, |key: &String| key.clone())
     }
 
     /// A TTL of 60 s and 30 s of stale-if-error.
-    fn cache(&self) -> Cache<String, Number, Numbers> {
-        let builder: Builder<String, Number, Numbers> = Cache::builder(self.loader());
-        let builder = builder
+    fn cache(&self) -> Numbers {
+        Cache::builder(self.loader())
             .jitter_percent(0)
             .stale_if_error(30 * SECOND)
-            .clock(self.clock.clone());
-        builder
-            .memory(1 << 20, |key, _| key.capacity())
+            .clock(self.clock.clone())
+            .memory(1 << 20, |key: &String, _| key.capacity())
             .build()
             .unwrap()
     }
@@ -128,11 +126,8 @@ async fn in_time<F: Future>(work: F) -> F::Output {
         .expect("it hangs")
 }
 
-async fn get(
-    cache: &Cache<String, Number, Numbers>,
-    key: &str,
-) -> Result<Option<u64>, Error<ReadError>> {
-    let answer = in_time(cache.get(&key.to_string(), Deadline::after(20 * SECOND))).await;
+async fn get(cache: &Numbers, key: &str) -> Result<Option<u64>, Error<ReadError>> {
+    let answer = in_time(cache.get(key, &Deadline::after(20 * SECOND))).await;
     answer.map(|found| found.map(|found| found.number))
 }
 
@@ -222,10 +217,9 @@ async fn a_database_that_falls_silent_costs_one_deadline_per_back_off() {
     setup.put("a", 1).await;
     let cache = setup.cache();
     setup.proxy.all(Fault::Silence);
-    let deadline = || Deadline::after(300 * MS);
-    assert!(in_time(cache.get(&"a".into(), deadline())).await.is_err());
-    for _ in 0..10 {
-        assert!(in_time(cache.get(&"a".into(), deadline())).await.is_err());
+    for _ in 0..11 {
+        let soon = Deadline::after(300 * MS);
+        assert!(in_time(cache.get("a", &soon)).await.is_err());
     }
     assert_eq!(cache.stats().loads, 1);
     setup.proxy.all(Fault::None);
@@ -241,14 +235,14 @@ async fn early_and_late_callers_of_one_load_each_get_what_their_time_allows() {
         let cache = setup.cache();
         let release = Arc::new(Notify::new());
         setup.proxy.all(Fault::Hold(release.clone()));
-        let key = "a".to_string();
+        let (soon, later) = (Deadline::after(200 * MS), Deadline::after(20 * SECOND));
         let early = async {
-            let answer = in_time(cache.get(&key, Deadline::after(200 * MS))).await;
+            let answer = in_time(cache.get("a", &soon)).await;
             // Only now may the database answer.
             release.notify_one();
             answer
         };
-        let late = in_time(cache.get(&key, Deadline::after(20 * SECOND)));
+        let late = in_time(cache.get("a", &later));
         let (early, late) = if early_first {
             tokio::join!(early, late)
         } else {
@@ -344,17 +338,17 @@ async fn retries_of_unprocessed_keys_end_with_the_deadline_and_keep_what_came() 
 async fn the_function_is_unavailable_in_time_when_the_database_accepts_and_never_answers() {
     let setup = Setup::new().await;
     setup.proxy.all(Fault::Silence);
-    let table = setup.table.clone();
-    let config = Config::read(|name| (name == "TABLE_NAME").then(|| table.clone().into())).unwrap();
-    let service = QuoteService::new(&client(&setup.proxy.endpoint), &config).unwrap();
+    let environment = Environment::of([("TABLE_NAME", &setup.table)]);
+    let caches = handler::open(client(&setup.proxy.endpoint), environment).unwrap();
     for skus in [vec!["A-1"], vec!["A-1", "B-2"]] {
         let lines: Vec<_> = skus
             .iter()
             .map(|sku| json!({"sku": sku, "quantity": 1}))
             .collect();
         let request = json!({"customer_id": "c-1", "lines": lines}).to_string();
-        let answer = in_time(service.answer(&request, Deadline::after(500 * MS))).await;
-        assert_eq!(answer.unwrap_err().error_type(), "Unavailable");
+        let soon = Deadline::after(500 * MS);
+        let answer = in_time(handler::answer(&caches, &request, &soon)).await;
+        assert_eq!(answer.unwrap_err().kind().0, "Unavailable");
     }
 }
 

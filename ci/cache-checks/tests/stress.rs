@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use cache_core::{Cache, Deadline, Found, Loaded, Loader};
+use cache_core::{Cache, Deadline, Loaded, Loader};
 
 const KEYS: usize = 8;
 const ROUNDS: u64 = 3000;
@@ -33,15 +33,7 @@ impl Loader<usize, u64> for Source {
         for _ in 0..fastrand::u8(0..4) {
             tokio::task::yield_now().await;
         }
-        let found = read.into_iter().map(|(key, value)| {
-            (
-                key,
-                Found {
-                    value,
-                    expires_at: None,
-                },
-            )
-        });
+        let found = read.into_iter().map(|(key, version)| (key, version.into()));
         Ok(Loaded {
             found: found.collect(),
             ..Loaded::default()
@@ -92,7 +84,8 @@ async fn nothing_from_before_an_invalidation_is_seen_after_it_and_nobody_is_left
                 } else {
                     Duration::from_secs(60)
                 };
-                let answers = cache.get_many(keys.clone(), Deadline::none());
+                let forever = Deadline::none();
+                let answers = cache.get_many(keys.clone(), &forever);
                 let Ok(answers) = tokio::time::timeout(patience, answers).await else {
                     assert!(patience.is_zero(), "left waiting");
                     continue;

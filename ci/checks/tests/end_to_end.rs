@@ -1,18 +1,18 @@
 //! From flags to an answered invocation: workspaces rendered outside the repository, built, and run
 //! as Lambda runs them, against a DynamoDB Local that is stopped and started again. These are the
-//! two sets of Rust files that there are: the entry point is the only difference.
+//! sets of Rust files that there are: by entry point, and by start.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use checks::database::Database;
 use checks::proxy::{Fault, Proxy};
-use checks::{root, target};
+use checks::{cargo, passes_its_own_checks, root, succeed, target};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_simulator::process::{ManagedProcess, ProcessConfig, ProcessRole};
 use lambda_simulator::{InvocationBuilder, InvocationStatus, Simulator};
@@ -20,22 +20,27 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 const TABLE: &str = "quotes";
+const QUOTES: &str = "samples/quote/items.json";
 /// Patience of the test, not of the function.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn cargo(folder: &Path, arguments: &[&str]) -> Command {
-    let mut cargo = Command::new(env!("CARGO"));
-    checks::builds_as_a_user(cargo.current_dir(folder).args(arguments));
-    cargo
-}
-
-fn succeed(command: &mut Command) {
-    let status = command.status().unwrap();
-    assert!(status.success(), "{command:?}: {status}");
+/// Builds a binary of a workspace, and keeps it in `folder`: all workspaces build into one place.
+fn build(workspace: &Path, profile: &str, name: &str, folder: &Path) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    // Cargo's name for the profile whose folder is `debug`.
+    let cargos = if profile == "debug" { "dev" } else { profile };
+    let build = ["build", "--locked", "--package", "handler", "--bin", name];
+    succeed(cargo(workspace, &build).args(["--profile", cargos]));
+    let kept = folder.join(name);
+    std::fs::copy(target().join(profile).join(name), &kept).unwrap();
+    kept
 }
 
 /// Fills the table, with the rendered workspace's own command.
-fn seed(workspace: &Path, database: &Database) {
+fn seed(workspace: &Path, database: &Database, items: &str) {
     let seed = [
         "run",
         "--quiet",
@@ -44,6 +49,8 @@ fn seed(workspace: &Path, database: &Database) {
         "handler",
         "--example",
         "seed",
+        "--",
+        items,
     ];
     let mut seed = cargo(workspace, &seed);
     succeed(
@@ -135,24 +142,14 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
     );
 
     passes_its_own_checks(&workspace);
-    let build = ["build", "--release", "--locked", "--bin", "direct"];
-    succeed(&mut cargo(&workspace, &build));
-    let binary = target().join("release/direct");
+    let binary = build(&workspace, "release", "direct", folder.path());
 
     let database = Database::start();
-    seed(&workspace, &database);
+    seed(&workspace, &database, QUOTES);
     goes_on_while_the_database_is_away(&binary, &workspace, &database).await;
     logs_one_line_for_an_invocation_and_no_values(&binary, &database, folder.path()).await;
     reloads_when_the_wall_clock_is_stepped(&binary, &database, folder.path()).await;
     is_answered_after_a_stop_in_the_middle_of_a_load(&binary, &database).await;
-}
-
-/// What its own workflow runs.
-fn passes_its_own_checks(workspace: &Path) {
-    succeed(&mut cargo(workspace, &["fmt", "--all", "--check"]));
-    let clippy = ["clippy", "--workspace", "--all-targets", "--locked"];
-    succeed(cargo(workspace, &clippy).args(["--", "-D", "warnings"]));
-    succeed(&mut cargo(workspace, &["test", "--workspace", "--locked"]));
 }
 
 async fn goes_on_while_the_database_is_away(binary: &Path, workspace: &Path, database: &Database) {
@@ -184,7 +181,7 @@ async fn goes_on_while_the_database_is_away(binary: &Path, workspace: &Path, dat
 
     database.restart();
     // In memory: what it held went with it.
-    seed(workspace, database);
+    seed(workspace, database, QUOTES);
     // The failure's back-off may go on for up to two seconds.
     let mut second = function.invoke(quote("c-2")).await;
     for _ in 0..30 {
@@ -223,7 +220,10 @@ async fn logs_one_line_for_an_invocation_and_no_values(
     let function = Function::start(&wrapper, nowhere, &[]).await;
     function.invoke(quote("c-1")).await.unwrap_err();
     let said = std::fs::read_to_string(&log).unwrap();
-    assert!(said.contains("a read failed"), "{said}");
+    assert!(
+        said.contains("a load failed") && said.contains(r#""kind":"customers""#),
+        "{said}"
+    );
 }
 
 /// The monotonic clock is left alone: a frozen environment may thaw with the wall clock alone having
@@ -292,12 +292,10 @@ async fn a_workspace_with_a_function_url_passes_its_tests_and_answers_http_event
     let chosen = ["--trigger", "function-url", "--iac", "terraform"];
     let workspace = checks::render(folder.path(), "my-quotes", &chosen);
     passes_its_own_checks(&workspace);
-    let build = ["build", "--locked", "--bin", "function_url"];
-    succeed(&mut cargo(&workspace, &build));
 
     let database = Database::start();
-    seed(&workspace, &database);
-    let binary = target().join("debug/function_url");
+    seed(&workspace, &database, QUOTES);
+    let binary = build(&workspace, "debug", "function_url", folder.path());
     has_tls_without_the_processors_timing(&binary);
     let function = Function::start(&binary, &database.endpoint, &[]).await;
     let post = |body: &str| http_event("POST", "/", body);
@@ -331,6 +329,25 @@ async fn a_workspace_with_a_function_url_passes_its_tests_and_answers_http_event
         (status, &body["error"]["type"]),
         (503, &json!("Unavailable"))
     );
+}
+
+#[tokio::test]
+async fn a_minimal_workspace_passes_its_tests_and_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = checks::render(folder.path(), "my-items", &["--start", "minimal"]);
+    passes_its_own_checks(&workspace);
+    let database = Database::start();
+    seed(&workspace, &database, "samples/minimal/items.json");
+    let binary = build(&workspace, "debug", "direct", folder.path());
+    let function = Function::start(&binary, &database.endpoint, &[]).await;
+    let request = std::fs::read(workspace.join("samples/minimal/request.json")).unwrap();
+    let request: Value = serde_json::from_slice(&request).unwrap();
+    let answer = function.invoke(request.clone()).await.unwrap();
+    assert_eq!(answer, json!({"id": "1", "name": "Anvil"}));
+    database.stop();
+    assert_eq!(function.invoke(request).await.unwrap(), answer);
+    let (error, _) = function.invoke(json!({"id": "2"})).await.unwrap_err();
+    assert_eq!(error, "Unavailable");
 }
 
 /// As `.cargo/config.toml` of the workspace wants it. This binary has its symbols still.
@@ -392,18 +409,10 @@ fn http_event(method: &str, path: &str, body: &str) -> Value {
 
 #[test]
 fn a_wrong_environment_ends_the_process_with_one_line() {
+    let folder = tempfile::tempdir().unwrap();
     // Built in debug: what matters is what it says.
-    let run = [
-        "run",
-        "--quiet",
-        "--locked",
-        "--package",
-        "handler",
-        "--bin",
-        "direct",
-    ];
-    let mut function = cargo(&root(), &run);
-    let output = function
+    let binary = build(&root(), "debug", "direct", folder.path());
+    let output = Command::new(binary)
         .env("CACHE_TTL_SECONDS", "soon")
         .env_remove("TABLE_NAME")
         .output()

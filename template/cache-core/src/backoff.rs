@@ -2,6 +2,7 @@
 //!
 //! Without this an outage costs every request a full time-out.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
@@ -78,7 +79,11 @@ impl<K: Hash + Eq, E> BackOff<K, E> {
         self.loader = None;
     }
 
-    pub fn forget(&mut self, key: &K) {
+    pub fn forget<Q>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         self.keys.remove(key);
     }
 

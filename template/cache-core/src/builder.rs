@@ -19,15 +19,18 @@ use crate::{ConfigError, Key, Loader, TtlPolicy, Value, store};
 /// TTL of zero there is none: every call loads, or joins a load.
 #[must_use]
 pub struct Builder<K, V, L> {
+    name: &'static str,
     loader: L,
     clock: Arc<dyn Clock>,
     rules: Rules,
+    absent: Option<fn() -> V>,
     memory: Option<(u64, Box<Weigher<K, V>>)>,
 }
 
 impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
     pub(crate) fn new(loader: L) -> Self {
         Builder {
+            name: "cache",
             loader,
             clock: Arc::new(SystemClock::default()),
             rules: Rules {
@@ -36,8 +39,15 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
                 stale_if_error: Duration::ZERO,
                 jitter_percent: 10,
             },
+            absent: None,
             memory: None,
         }
+    }
+
+    /// Names the cache in its warnings. Default: "cache".
+    pub fn name(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
     }
 
     /// How long values live. Default: fixed, 60 seconds.
@@ -49,6 +59,13 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
     /// How long an absence is believed. Default: 5 seconds.
     pub fn absent_ttl(mut self, ttl: Duration) -> Self {
         self.rules.absent_ttl = ttl;
+        self
+    }
+
+    /// The value that an absence stands for: who asks gets it, and never `None`. It is believed for
+    /// the absent TTL, and served stale as any value is. Default: an absence is `None`.
+    pub fn absent_as(mut self, value: fn() -> V) -> Self {
+        self.absent = Some(value);
         self
     }
 
@@ -102,9 +119,11 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
         let counters = Arc::new(Counters::default());
         let (reader, writer) = store::open(bytes, Arc::clone(&counters));
         let inner = Inner {
+            name: self.name,
             loader: self.loader,
             clock: self.clock,
             rules: self.rules,
+            absent: self.absent,
             weigher,
             counters,
             entries: reader,

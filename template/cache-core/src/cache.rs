@@ -1,20 +1,23 @@
 //! The cache itself: look up, join or start a flight, wait.
 
+use std::borrow::Borrow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use crate::backoff::BackOff;
-use crate::clock::Clock;
+use crate::clock::{Clock, Reading};
 use crate::flight::{self, Seat, Ticket};
 use crate::stats::Counters;
-use crate::store::{Reader, Writer};
+use crate::store::{self, Reader, Writer};
 use crate::ttl::{Freshness, Rules};
-use crate::{Builder, Deadline, Error, Key, Loader, Stats, Value};
+use crate::{Builder, Deadline, Error, Found, Key, Loader, Stats, Value};
 
 /// An answer for one key: the value, its absence, or why neither is known.
 pub(crate) type Answer<V, E> = Result<Option<V>, Error<E>>;
@@ -27,9 +30,13 @@ pub(crate) type Weigher<K, V> = dyn Fn(&K, Option<&V>) -> usize + Send + Sync;
 pub struct Cache<K, V, L: Loader<K, V>>(pub(crate) Arc<Inner<K, V, L>>);
 
 pub(crate) struct Inner<K, V, L: Loader<K, V>> {
+    /// In the log.
+    pub name: &'static str,
     pub loader: L,
     pub clock: Arc<dyn Clock>,
     pub rules: Rules,
+    /// What an absence stands for, if it is not an answer of its own.
+    pub absent: Option<fn() -> V>,
     pub weigher: Box<Weigher<K, V>>,
     pub counters: Arc<Counters>,
     /// For hits, which do not wait for what changes.
@@ -71,27 +78,58 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         Builder::new(loader)
     }
 
+    /// Its name, as the log, metrics and variables have it.
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
     /// The value of `key`, from the cache or from the loader; `None` if there is no such item.
+    /// `key` may be any borrowed form of the key: `"c-1"` where keys are `String`.
     ///
     /// # Errors
     /// When the value is neither cached nor could be loaded before `deadline`.
     ///
     /// # Cancellation
     /// Safe to drop: others that wait for the same load go on, and the last one to leave ends it.
-    pub async fn get(&self, key: &K, deadline: Deadline) -> Answer<V, L::Error> {
-        if let Some(answer) = self.0.hit(key) {
-            return Ok(answer);
+    pub async fn get<Q>(&self, key: &Q, deadline: &Deadline) -> Answer<V, L::Error>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
+    {
+        match self.0.hit(key) {
+            Some(answer) => Ok(answer),
+            None => self.load(key.to_owned(), deadline).await,
         }
+    }
+
+    /// As [`get`](Self::get), with the type's default where there is no such item.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub async fn get_or_default<Q>(
+        &self,
+        key: &Q,
+        deadline: &Deadline,
+    ) -> Result<V, Error<L::Error>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
+        V: Default,
+    {
+        Ok(self.get(key, deadline).await?.unwrap_or_default())
+    }
+
+    async fn load(&self, key: K, deadline: &Deadline) -> Answer<V, L::Error> {
         let ticket = {
             let mut changing = self.0.lock();
-            match self.0.way(&mut changing, key, &deadline) {
+            match self.0.way(&mut changing, &key, deadline) {
                 Way::Now(answer) => return answer,
                 Way::Join(ticket) => ticket,
-                Way::Load => flight::start(&self.0, &mut changing, vec![key.clone()], &deadline),
+                Way::Load => flight::start(&self.0, &mut changing, vec![key.clone()], deadline),
             }
         };
-        deadline.limit(ticket.wait()).await;
-        self.0.landed(key, &ticket)
+        self.0.waiting(deadline.limit(ticket.wait())).await;
+        self.0.landed(&key, &ticket)
     }
 
     /// The values of many keys, as [`get`](Self::get) gives each. What must be loaded is loaded
@@ -100,7 +138,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     pub async fn get_many(
         &self,
         keys: impl IntoIterator<Item = K>,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> HashMap<K, Answer<V, L::Error>> {
         let mut answers = HashMap::new();
         let mut missing = HashSet::new();
@@ -121,14 +159,14 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
             let mut changing = self.0.lock();
             let mut to_load = Vec::new();
             for key in missing {
-                match self.0.way(&mut changing, &key, &deadline) {
+                match self.0.way(&mut changing, &key, deadline) {
                     Way::Now(answer) => drop(answers.insert(key, answer)),
                     Way::Join(ticket) => waiting.push((key, ticket)),
                     Way::Load => to_load.push(key),
                 }
             }
             if !to_load.is_empty() {
-                let ticket = flight::start(&self.0, &mut changing, to_load.clone(), &deadline);
+                let ticket = flight::start(&self.0, &mut changing, to_load.clone(), deadline);
                 waiting.extend(to_load.into_iter().map(|key| (key, ticket.clone())));
             }
         }
@@ -136,9 +174,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
             .iter()
             .map(|(_, ticket)| (ticket.flight_id(), ticket));
         let one_of_each = tickets.collect::<HashMap<_, _>>().into_values();
-        deadline
-            .limit(join_all(one_of_each.map(Ticket::wait)))
-            .await;
+        let landings = join_all(one_of_each.map(Ticket::wait));
+        self.0.waiting(deadline.limit(landings)).await;
         for (key, ticket) in waiting {
             let answer = self.0.landed(&key, &ticket);
             answers.insert(key, answer);
@@ -150,11 +187,29 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     /// of it is under way: its earlier callers get its answer, which is not stored.
     ///
     /// Reaches this execution environment only.
-    pub fn invalidate(&self, key: &K) {
+    pub fn invalidate<Q>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let mut changing = self.0.lock();
-        changing.seats.remove(key);
-        changing.back_off.forget(key);
+        changing.forget(key);
         changing.entries.remove(key);
+    }
+
+    /// Stores what was just written to the source, so that nobody has to read it. Wins over a load
+    /// under way, as [`invalidate`](Self::invalidate) does. Its time to live starts now; with a
+    /// [`Found`], an end of its own counts as if it had been read.
+    ///
+    /// Call it after the write has succeeded. Where it is not known whether it has, invalidate.
+    pub fn put(&self, key: K, value: impl Into<Found<V>>) {
+        let now = self.0.clock.now();
+        let entry = self.0.entry_of(&key, Some(value.into()), now, now);
+        let mut changing = self.0.lock();
+        changing.forget(&key);
+        if !self.0.rules.bypass() {
+            changing.entries.put(key, entry);
+        }
     }
 
     /// Forgets everything, as [`invalidate`](Self::invalidate) forgets one key.
@@ -176,6 +231,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
             loads: counters.loads.get(),
             load_errors: counters.load_errors.get(),
             evictions: counters.evictions.get(),
+            waiting: Duration::from_micros(counters.waiting_micros.get()),
+            entries: self.0.entries.count(),
             bytes: self.0.entries.bytes(),
         }
     }
@@ -183,7 +240,11 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
 
 impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
     /// The entry of `key` if it may be served as fresh. Counts the hit.
-    fn hit(&self, key: &K) -> Option<Option<V>> {
+    fn hit<Q>(&self, key: &Q) -> Option<Option<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         match self.entry(key)? {
             (Freshness::Fresh, value) => {
                 self.counters.hits.add_one();
@@ -193,7 +254,11 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         }
     }
 
-    fn entry(&self, key: &K) -> Option<(Freshness, Option<V>)> {
+    fn entry<Q>(&self, key: &Q) -> Option<(Freshness, Option<V>)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         if self.rules.bypass() {
             return None;
         }
@@ -241,9 +306,41 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
     }
 
     fn landed(&self, key: &K, ticket: &Ticket<K, V, L::Error>) -> Answer<V, L::Error> {
-        ticket
-            .answer(key)
-            .or_else(|error| self.or_stale(key, error))
+        let error = match ticket.answer(key) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let cause = error.to_string();
+        let answer = self.or_stale(key, error);
+        // Here alone: what a back-off answers would be a line for each request of an outage.
+        if answer.is_ok() {
+            tracing::warn!(kind = self.name, ?key, cause, "a stale value was served");
+        }
+        answer
+    }
+
+    /// What is stored of an answer of the source, or of a write of one's own.
+    pub fn entry_of(
+        &self,
+        key: &K,
+        found: Option<Found<V>>,
+        sent: Reading,
+        now: Reading,
+    ) -> store::Entry<V> {
+        let judged = self
+            .rules
+            .judge(found, sent, now, fastrand::f64(), self.absent);
+        let heap = (self.weigher)(key, judged.0.as_ref());
+        store::Entry::new::<K>(judged.0, judged.1, heap)
+    }
+
+    /// Notes how long a caller waits.
+    async fn waiting<F: Future>(&self, load: F) -> F::Output {
+        let start = Instant::now();
+        let output = load.await;
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.counters.waiting_micros.add(micros);
+        output
     }
 }
 
@@ -253,5 +350,17 @@ impl<K, V, L: Loader<K, V>> Inner<K, V, L> {
         self.changing
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl<K: Key, V: Value, E> Changing<K, V, E> {
+    /// Ends what a load or a failure from before would say of `key`.
+    fn forget<Q>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.seats.remove(key);
+        self.back_off.forget(key);
     }
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::dynamodb::ReadError;
+
 /// Why a value could not be had. Cheap to clone: all who waited for one load share its error.
+/// Its text has the cause.
 #[derive(Debug, thiserror::Error)]
 pub enum Error<E> {
     /// A deadline passed first: the caller's, or during a back-off that of the load before.
     #[error("the value was not read before the deadline")]
     DeadlineExceeded,
     /// The loader failed, now or a moment ago: see [`Builder`](crate::Builder) on back-off.
-    #[error("the value could not be read")]
-    Load(#[source] Arc<E>),
+    #[error("the value could not be read: {0}")]
+    Load(Arc<E>),
     /// The loader panicked. The next call loads again.
     #[error("the loader panicked")]
     LoaderPanicked,
@@ -23,6 +26,13 @@ impl<E> Clone for Error<E> {
             Error::Load(error) => Error::Load(Arc::clone(error)),
             Error::LoaderPanicked => Error::LoaderPanicked,
         }
+    }
+}
+
+impl Error<ReadError> {
+    /// Whether it is about the item, which another try would not change, rather than about DynamoDB.
+    pub fn is_about_the_key(&self) -> bool {
+        matches!(self, Error::Load(error) if error.is_about_the_key())
     }
 }
 

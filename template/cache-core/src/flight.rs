@@ -6,6 +6,7 @@
 //! invalidating a key takes its seat away, and the next caller starts a new flight.
 
 use std::collections::HashMap;
+use std::fmt::{Debug, Display};
 use std::future::poll_fn;
 use std::hash::Hash;
 use std::mem::take;
@@ -159,7 +160,7 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
 type Outcome<K, V, E> = (K, Result<Entry<V>, Error<E>>);
 
 /// A load under way.
-struct Running<K: Hash + Eq, V, L: Loader<K, V>> {
+struct Running<K: Hash + Eq + Debug, V, L: Loader<K, V>> {
     cache: Arc<Inner<K, V, L>>,
     flight: Arc<Flight>,
     /// Empty once the flight has landed.
@@ -210,17 +211,20 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
                 return (key.clone(), Err(Error::Load(Arc::new(error))));
             }
             let found = loaded.found.remove(key);
-            let (value, lifetime) = cache.rules.judge(found, self.sent, now, fastrand::f64());
-            let heap = (cache.weigher)(key, value.as_ref());
-            (key.clone(), Ok(Entry::new::<K>(value, lifetime, heap)))
+            (key.clone(), Ok(cache.entry_of(key, found, self.sent, now)))
         };
         self.keys.iter().map(outcome).collect()
     }
 
     /// Gives up the seats, and stores what was not invalidated meanwhile.
     fn land(&mut self, outcomes: Vec<Outcome<K, V, L::Error>>) {
-        if outcomes.iter().any(|(_, outcome)| outcome.is_err()) {
+        let mut failed = outcomes
+            .iter()
+            .filter_map(|(key, outcome)| Some((key, outcome.as_ref().err()?)));
+        if let Some((key, error)) = failed.next() {
             self.cache.counters.load_errors.add_one();
+            // Of many the first: they mostly fail for one reason.
+            log_failure(self.cache.name, key, error, 1 + failed.count());
         }
         let cut_short = self.was_cut_short();
         let now = self.cache.clock.now();
@@ -254,10 +258,18 @@ fn answer<K: Clone, V: Clone, E>((key, outcome): &Outcome<K, V, E>) -> (K, Answe
     (key.clone(), answer)
 }
 
-impl<K: Hash + Eq, V, L: Loader<K, V>> Running<K, V, L> {
+/// One line for each failed load; the back-off bounds how many there are.
+fn log_failure<K: Debug, E: Display>(kind: &str, key: &K, error: &Error<E>, keys: usize) {
+    tracing::warn!(kind, ?key, keys, %error, "a load failed");
+}
+
+impl<K: Hash + Eq + Debug, V, L: Loader<K, V>> Running<K, V, L> {
     /// Gives up the seats of a load that brought nothing.
     fn fail(&mut self, error: &Error<L::Error>) {
         self.cache.counters.load_errors.add_one();
+        if let Some(key) = self.keys.first() {
+            log_failure(self.cache.name, key, error, self.keys.len());
+        }
         // A bug is no outage: the next call loads.
         let is_outage = !matches!(error, Error::LoaderPanicked) && !self.was_cut_short();
         let now = self.cache.clock.now();
@@ -276,7 +288,7 @@ impl<K: Hash + Eq, V, L: Loader<K, V>> Running<K, V, L> {
     }
 }
 
-impl<K: Hash + Eq, V, L: Loader<K, V>> Drop for Running<K, V, L> {
+impl<K: Hash + Eq + Debug, V, L: Loader<K, V>> Drop for Running<K, V, L> {
     /// Where it is still in the air its last waiter has left.
     fn drop(&mut self) {
         if self.keys.is_empty() {

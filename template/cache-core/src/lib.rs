@@ -7,7 +7,8 @@
 //! invocations and clocks stall or step; many tasks ask for the same key at once; DynamoDB is
 //! slow, throttles or is away; memory is small and Lambda kills what exceeds it.
 //!
-//! moka stores, weighs and evicts. This crate owns time, loading and failure.
+//! moka stores, weighs and evicts. This crate owns time, loading and failure, and what a function
+//! needs around its caches.
 //!
 //! # A lookup's way
 //!
@@ -72,14 +73,21 @@
 //!     .build()?;
 //!
 //! let deadline = Deadline::after(Duration::from_secs(1));
-//! assert_eq!(cache.get(&"four".to_string(), deadline.clone()).await?, Some(4));
-//! assert_eq!(cache.get(&"four".to_string(), deadline).await?, Some(4));
+//! assert_eq!(cache.get("four", &deadline).await?, Some(4));
+//! assert_eq!(cache.get("four", &deadline).await?, Some(4));
 //! assert_eq!(cache.stats().loads, 1);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! For DynamoDB there is [`dynamodb::TableLoader`].
+//! # In a function
+//!
+//! A function declares its kinds of data with [`caches!`], one line each: a source (an item, a Query,
+//! a closure), how long it lives, its part of the memory. The [`environment`] changes that at
+//! deployment, [`metrics`] say what the caches do, and an [`invocation`] ends in time. [`kinds`] holds
+//! it together; this crate knows nothing of `lambda_runtime`.
+//!
+//! Sources: [`dynamodb`] for items and Queries, [`from_fn`] for a closure, [`Loader`] for the rest.
 //!
 //! # Choosing keys
 //!
@@ -88,16 +96,21 @@
 //! depends on who asks.
 //!
 //! ```
-//! # use cache_core::dynamodb::ItemKey;
-//! #[derive(Clone, PartialEq, Eq, Hash)]
+//! # use cache_core::{caches, dynamodb::{Items, Table}};
+//! # #[derive(serde::Deserialize, mem_dbg::MemSize)]
+//! # struct Document { title: String }
+//! #[derive(Clone, Debug, PartialEq, Eq, Hash, mem_dbg::MemSize)]
 //! struct DocumentKey {
 //!     tenant: String,
 //!     document: String,
 //! }
 //!
-//! fn item_key(key: &DocumentKey) -> ItemKey {
-//!     ItemKey::partition("pk", format!("TENANT#{}", key.tenant))
-//!         .sort("sk", format!("DOCUMENT#{}", key.document))
+//! caches! {
+//!     struct Caches(table: &Table) {
+//!         documents: Items<DocumentKey, Document> = table.item(|key| {
+//!             (format!("TENANT#{}", key.tenant), format!("DOCUMENT#{}", key.document))
+//!         });
+//!     }
 //! }
 //! ```
 //!
@@ -106,8 +119,8 @@
 //!
 //! # After your own writes, and after a restore
 //!
-//! [`Cache::invalidate`] after a write makes this environment read again. It cannot reach the
-//! other environments: they answer with what they have until its time to live is over. Where all
+//! [`Cache::put`] after a write stores what was written, and [`Cache::invalidate`] makes this
+//! environment read again. Neither can reach the other environments: they answer with what they have until its time to live is over. Where all
 //! must agree at once, read through a shared store instead.
 //!
 //! An environment restored from a snapshot starts with the entries and the clocks of the moment
@@ -119,9 +132,14 @@ mod cache;
 pub mod clock;
 mod deadline;
 pub mod dynamodb;
+pub mod environment;
 mod error;
 mod flight;
+mod from_fn;
+pub mod invocation;
+pub mod kinds;
 mod loader;
+pub mod metrics;
 mod stats;
 mod store;
 mod ttl;
@@ -130,7 +148,8 @@ pub use builder::Builder;
 pub use cache::Cache;
 pub use deadline::Deadline;
 pub use error::{ConfigError, Error};
-pub use loader::{Found, Key, Loaded, Loader, Value};
+pub use from_fn::{FromFn, from_fn, from_fn_many};
+pub use loader::{Failure, Found, Key, Loaded, Loader, Value};
 pub use stats::Stats;
 pub use store::LEAST_MEMORY;
 pub use ttl::TtlPolicy;

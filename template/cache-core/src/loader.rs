@@ -1,15 +1,16 @@
 //! Where values come from when the cache has none.
 
 use std::collections::HashMap;
+use std::fmt::{Debug, Display};
 use std::hash::Hash;
 
 use crate::Deadline;
 
 /// What a key has to be. Every type that can be one is one. Hashing and comparing must not use the
-/// cache.
-pub trait Key: Hash + Eq + Clone + Send + Sync + 'static {}
+/// cache. A key appears in the log where it cannot be read: keep secrets out of its `Debug`.
+pub trait Key: Hash + Eq + Clone + Debug + Send + Sync + 'static {}
 
-impl<T: Hash + Eq + Clone + Send + Sync + 'static> Key for T {}
+impl<T: Hash + Eq + Clone + Debug + Send + Sync + 'static> Key for T {}
 
 /// What a value has to be. Every hit clones it: put large ones into an [`Arc`](std::sync::Arc).
 /// Cloning and dropping must neither use the cache nor panic.
@@ -19,8 +20,9 @@ impl<T: Clone + Send + Sync + 'static> Value for T {}
 
 /// Reads values from the source of truth.
 pub trait Loader<K, V>: Send + Sync + 'static {
-    /// Why a read failed. Shared among all who waited for it.
-    type Error: Send + Sync + 'static;
+    /// Why a read failed. Shared among all who waited for it, and in the log: its text must not
+    /// hold what was read.
+    type Error: Display + Send + Sync + 'static;
 
     /// Reads `keys`: at least one, without duplicates, in any order.
     ///
@@ -66,4 +68,61 @@ pub struct Found<V> {
     /// When it ends, in seconds since the Unix epoch, if it says so itself. Only
     /// [`TtlPolicy::PerItem`](crate::TtlPolicy::PerItem) looks at this.
     pub expires_at: Option<u64>,
+}
+
+impl<V> From<V> for Found<V> {
+    /// A value without an end of its own.
+    fn from(value: V) -> Self {
+        Found {
+            value,
+            expires_at: None,
+        }
+    }
+}
+
+/// Why one read of several failed: what it says about the others.
+#[derive(Debug, Clone)]
+pub enum Failure<E> {
+    /// It is about the key alone, or about its item: the others' reads are as good as ever.
+    Key(E),
+    /// The source failed, and would have failed for any other key.
+    Source(E),
+}
+
+impl<E> From<E> for Failure<E> {
+    /// An error is about the source unless somebody says that it is about its key.
+    fn from(error: E) -> Self {
+        Failure::Source(error)
+    }
+}
+
+impl<K: Hash + Eq, V, E> Loaded<K, V, E> {
+    /// Puts together what single reads brought: `None` where there is no such item.
+    ///
+    /// # Errors
+    /// The first error, if every read failed and no key is to blame: then that is the source's
+    /// failure as a whole, and holds back further loads of any key for a moment.
+    pub fn of_reads(
+        reads: impl IntoIterator<Item = (K, Result<Option<Found<V>>, Failure<E>>)>,
+    ) -> Result<Self, E> {
+        let mut loaded = Loaded::default();
+        let mut is_outage = true;
+        for (key, read) in reads {
+            is_outage &= matches!(read, Err(Failure::Source(_)));
+            match read {
+                Ok(Some(found)) => drop(loaded.found.insert(key, found)),
+                Ok(None) => {}
+                Err(Failure::Key(error) | Failure::Source(error)) => {
+                    loaded.failed.insert(key, error);
+                }
+            }
+        }
+        if !is_outage {
+            return Ok(loaded);
+        }
+        match loaded.failed.into_values().next() {
+            Some(error) => Err(error),
+            None => Ok(Loaded::default()),
+        }
+    }
 }

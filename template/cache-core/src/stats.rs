@@ -1,8 +1,9 @@
 //! What a cache has done since it was built.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
-/// A snapshot of a cache's counters. All but `bytes` only grow.
+/// A snapshot of a cache's counters. All but `entries` and `bytes` only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Keys answered from a fresh entry, a cached absence included.
@@ -19,9 +20,21 @@ pub struct Stats {
     pub load_errors: u64,
     /// Entries that had to make room.
     pub evictions: u64,
+    /// Time that callers spent waiting for loads, added up.
+    pub waiting: Duration,
+    /// Entries that are held now, cached absences included.
+    pub entries: u64,
     /// Bytes that the entries take now. The cache's own tables come on top: see
     /// [`Builder::memory`](crate::Builder::memory).
     pub bytes: u64,
+}
+
+impl Stats {
+    /// The share of lookups that were answered from a fresh entry, from 0 to 1; `None` before the first.
+    pub fn hit_ratio(&self) -> Option<f64> {
+        let lookups = self.hits + self.misses;
+        (lookups > 0).then(|| self.hits as f64 / lookups as f64)
+    }
 }
 
 /// The counters behind [`Stats`].
@@ -34,6 +47,7 @@ pub(crate) struct Counters {
     pub loads: Counter,
     pub load_errors: Counter,
     pub evictions: Counter,
+    pub waiting_micros: Counter,
 }
 
 #[derive(Default)]
@@ -41,7 +55,11 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub fn add_one(&self) {
-        self.0.fetch_add(1, Relaxed);
+        self.add(1);
+    }
+
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Relaxed);
     }
 
     pub fn get(&self) -> u64 {

@@ -10,6 +10,8 @@
 //! holds [`Slot`]s, and an evicted slot is emptied at once. Of the keys, which cannot be emptied,
 //! some 600 were seen to live on: that is noise unless keys have kilobytes.
 
+use std::borrow::Borrow;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use moka::notification::RemovalCause;
@@ -100,8 +102,16 @@ pub(crate) fn open<K: Key, V: Value>(
 pub(crate) struct Reader<K, V>(Moka<K, Arc<Slot<V>>>);
 
 impl<K: Key, V: Value> Reader<K, V> {
-    pub fn get(&self, key: &K) -> Option<Entry<V>> {
+    pub fn get<Q>(&self, key: &Q) -> Option<Entry<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         entry(&*self.0.get(key)?).clone()
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.entry_count()
     }
 
     pub fn bytes(&self) -> u64 {
@@ -126,7 +136,11 @@ impl<K: Key, V: Value> Writer<K, V> {
         self.settle();
     }
 
-    pub fn remove(&mut self, key: &K) {
+    pub fn remove<Q>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         self.entries.invalidate(key);
         self.settle();
     }

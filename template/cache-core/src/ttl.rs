@@ -34,13 +34,15 @@ impl Rules {
     }
 
     /// What is believed of a key, and for how long, from what a read that was sent at `sent`
-    /// found. `shorten` is a random number in 0..=1: the part of the jitter that is lost.
+    /// found. `shorten` is a random number in 0..=1: the part of the jitter that is lost. `absent`
+    /// makes the value that an absence stands for, if it is none of its own.
     pub fn judge<V>(
         &self,
         found: Option<Found<V>>,
         sent: Reading,
         now: Reading,
         shorten: f64,
+        absent: Option<fn() -> V>,
     ) -> (Option<V>, Lifetime) {
         let per_item = matches!(self.policy, TtlPolicy::PerItem(_));
         let found = found.filter(|found| !(per_item && has_ended(found.expires_at, now)));
@@ -51,8 +53,10 @@ impl Rules {
             expires_at,
         };
         let Some(Found { value, expires_at }) = found else {
-            // An absence is never served stale.
-            return (None, lifetime(self.absent_ttl, Duration::ZERO, None));
+            // An absence is never served stale; a value that it stands for is, as any other.
+            let stale_for = absent.map_or(Duration::ZERO, |_| self.stale_if_error);
+            let value = absent.map(|value| value());
+            return (value, lifetime(self.absent_ttl, stale_for, None));
         };
         let lifetime = match self.policy {
             TtlPolicy::Immutable => Lifetime::Forever,

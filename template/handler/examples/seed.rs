@@ -1,17 +1,21 @@
-//! Fills the table of `TABLE_NAME` with `samples/items.json`. Creates it first, on a DynamoDB Local;
+//! Fills the table of `TABLE_NAME` with the items of a file. Creates it first, on a DynamoDB Local;
 //! with `--existing` the table has to be there, and may be anywhere.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::BillingMode;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let table = std::env::var("TABLE_NAME").map_err(|_| "TABLE_NAME is not set")?;
-    let existing = std::env::args().any(|argument| argument == "--existing");
+    let (options, files): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|it| it == "--existing");
+    let [file] = files.as_slice() else {
+        return Err("one file of items is needed, such as samples/items.json".into());
+    };
+    let items: Vec<serde_json::Value> = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    let existing = !options.is_empty();
     if !existing && std::env::var_os("AWS_ENDPOINT_URL_DYNAMODB").is_none() {
         return Err(
             "AWS_ENDPOINT_URL_DYNAMODB is not set: start DynamoDB Local and name it there, \
@@ -24,16 +28,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if !existing {
         create(&client, &table).await?;
     }
-    let items: Vec<serde_json::Value> =
-        serde_json::from_str(include_str!("../../samples/items.json"))?;
     for item in &items {
         let item = serde_dynamo::aws_sdk_dynamodb_1::to_item(item)?;
-        client
-            .put_item()
-            .table_name(&table)
-            .set_item(Some(item))
-            .send()
-            .await?;
+        let put = client.put_item().table_name(&table);
+        put.set_item(Some(item)).send().await?;
     }
     println!("wrote {} items", items.len());
     Ok(())
@@ -47,18 +45,13 @@ async fn create(client: &Client, table: &str) -> Result<(), Box<dyn std::error::
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    let pk = AttributeDefinition::builder().attribute_name("pk");
+    let (schema, definitions) = handler::KEY.schema()?;
     let create = client
         .create_table()
         .table_name(table)
         .billing_mode(BillingMode::PayPerRequest)
-        .key_schema(
-            KeySchemaElement::builder()
-                .attribute_name("pk")
-                .key_type(KeyType::Hash)
-                .build()?,
-        )
-        .attribute_definitions(pk.attribute_type(ScalarAttributeType::S).build()?);
+        .set_key_schema(Some(schema))
+        .set_attribute_definitions(Some(definitions));
     match create
         .send()
         .await

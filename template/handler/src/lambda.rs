@@ -1,39 +1,41 @@
-//! What every entry point does between Lambda and the service.
+//! What every entry point does between Lambda and the function.
 
 use std::env;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cache_core::Deadline;
+use aws_config::BehaviorVersion;
+use aws_sdk_dynamodb::Client;
+use cache_core::dynamodb::with_limits;
+use cache_core::environment::Environment;
 use lambda_runtime::tracing::subscriber::filter::{LevelFilter, Targets};
 use lambda_runtime::tracing::subscriber::layer::SubscriberExt;
 use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
 use lambda_runtime::{Context, Error, tracing};
 
-use crate::config::Config;
-use crate::error::QuoteError;
-use crate::quote::Quote;
-use crate::service::QuoteService;
+use crate::{Answer, Caches};
 
-/// What is kept back of an invocation's time to answer in.
-const TO_ANSWER: Duration = Duration::from_millis(200);
-/// The time to read where the invocation has no sensible deadline: local emulators send one in
-/// the past.
-const WITHOUT_DEADLINE: Duration = Duration::from_secs(2);
-/// The longest time that Lambda gives an invocation.
-const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
-
-/// Builds the service from the environment's variables, and starts the log.
+/// Starts the log, and makes the caches from the process's environment. They live as long as it.
 ///
 /// # Errors
 /// When a variable is wrong.
-pub async fn service() -> Result<QuoteService, Error> {
-    let config = Config::from_env()?;
+pub async fn caches() -> Result<Caches, Error> {
     start_log();
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-    let client = cache_core::dynamodb::with_limits((&aws).into());
-    let client = aws_sdk_dynamodb::Client::from_conf(client.build());
-    Ok(QuoteService::new(&client, &config)?)
+    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let client = Client::from_conf(with_limits((&aws).into()).build());
+    Ok(crate::open(client, Environment::of_process())?)
+}
+
+/// Answers one invocation.
+///
+/// # Errors
+/// The function's own.
+pub async fn answer(
+    caches: &Caches,
+    json: &str,
+    context: &Context,
+) -> Result<Answer, crate::Error> {
+    let invocation = caches.invocation(context.deadline);
+    crate::answer(caches, json, invocation.deadline()).await
 }
 
 /// Logs to standard output in the format that the function's logging configuration has.
@@ -44,7 +46,7 @@ fn start_log() {
     // What the SDK and the runtime say below INFO is hundreds of lines for a read, with the items.
     let filter = Targets::new()
         .with_default(level.min(LevelFilter::INFO))
-        .with_target("handler", level);
+        .with_targets([("handler", level), ("cache_core", level)]);
     let log = tracing::subscriber::fmt()
         .with_max_level(level)
         .with_target(false)
@@ -64,37 +66,6 @@ pub fn log_level(name: &str) -> LevelFilter {
         // tracing would take it for ERROR.
         "" => LevelFilter::INFO,
         name => name.parse().unwrap_or(LevelFilter::INFO),
-    }
-}
-
-/// Answers one invocation, and prints the metrics that are due.
-///
-/// # Errors
-/// The first [`QuoteError`] that applies, in their order.
-pub async fn answer(
-    service: &QuoteService,
-    json: &str,
-    context: &Context,
-) -> Result<Quote, QuoteError> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let deadline = Deadline::after(time_to_read(context.deadline, now));
-    let answer = service.answer(json, deadline).await;
-    for line in service.metrics() {
-        println!("{line}");
-    }
-    answer
-}
-
-/// Until when an invocation may read that ends at `deadline_ms`, by a wall clock at `now`; both
-/// since the Unix epoch.
-pub fn time_to_read(deadline_ms: u64, now: Duration) -> Duration {
-    match Duration::from_millis(deadline_ms).checked_sub(now) {
-        Some(left) if !left.is_zero() && left <= LONGEST_INVOCATION => {
-            left.saturating_sub(TO_ANSWER)
-        }
-        _ => WITHOUT_DEADLINE,
     }
 }
 

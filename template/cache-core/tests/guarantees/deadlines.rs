@@ -112,7 +112,7 @@ async fn with_no_time_left_a_hit_is_served_and_nothing_is_loaded() {
     load(&cache, &mut calls, "a", 1).await;
     let late = Deadline::after(Duration::ZERO);
     assert_eq!(get(&cache, "a", late.clone()).await.unwrap(), Some(1));
-    let answers = cache.get_many(["a".into(), "b".into()], late).await;
+    let answers = cache.get_many(["a".into(), "b".into()], &late).await;
     assert_eq!(*answers["a"].as_ref().unwrap(), Some(1));
     assert!(matches!(answers["b"], Err(Error::DeadlineExceeded)));
     calls.assert_none();

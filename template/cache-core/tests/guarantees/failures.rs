@@ -98,7 +98,7 @@ async fn keys_that_fail_again_and_again_back_off_longer() {
         assert!(get(&cache, "a", Deadline::none()).await.is_err());
         calls.assert_none();
         clock.advance(MS);
-        cache.invalidate(&"b".into());
+        cache.invalidate("b");
     }
 }
 
@@ -151,19 +151,14 @@ async fn invalidation_ends_a_keys_back_off() {
     batch.failed.insert("a".into(), Broken("only a"));
     calls.next().await.batch(batch);
     assert!(reader.await.unwrap().is_err());
-    cache.invalidate(&"a".into());
+    cache.invalidate("a");
     assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_hangs_costs_one_time_out_per_back_off() {
     let (cache, mut calls, _) = cache();
-    assert!(
-        cache
-            .get(&"a".into(), Deadline::after(SECOND))
-            .await
-            .is_err()
-    );
+    assert!(cache.get("a", &Deadline::after(SECOND)).await.is_err());
     calls.next().await.cancelled().await;
     for key in ["a", "b"] {
         let answer = spawn_get(&cache, key, Deadline::after(SECOND))
@@ -177,12 +172,7 @@ async fn a_source_that_hangs_costs_one_time_out_per_back_off() {
 #[tokio::test(start_paused = true)]
 async fn a_load_that_got_no_fair_chance_causes_no_back_off() {
     let (cache, mut calls, _) = cache();
-    assert!(
-        cache
-            .get(&"a".into(), Deadline::after(20 * MS))
-            .await
-            .is_err()
-    );
+    assert!(cache.get("a", &Deadline::after(20 * MS)).await.is_err());
     calls.next().await.cancelled().await;
     assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
 }

@@ -152,7 +152,7 @@ async fn a_batch_asks_only_for_what_is_not_cached() {
     assert_eq!(call.keys, ["b"]);
     call.all(2);
     assert_eq!(*reader.await.unwrap()["a"].as_ref().unwrap(), Some(1));
-    assert!(cache.get_many([], Deadline::none()).await.is_empty());
+    assert!(cache.get_many([], &Deadline::none()).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,11 +226,11 @@ async fn on_several_threads_each_key_is_loaded_exactly_once() {
                 let cache = cache.clone();
                 tokio::spawn(async move {
                     let keys: Vec<u32> = (0..10).map(|n| (n * 7 + reader) % 20).collect();
-                    let answers = cache.get_many(keys.clone(), Deadline::none()).await;
+                    let answers = cache.get_many(keys.clone(), &Deadline::none()).await;
                     for key in keys {
                         assert_eq!(*answers[&key].as_ref().unwrap(), Some(key * 2));
                         assert_eq!(
-                            cache.get(&key, Deadline::none()).await.unwrap(),
+                            cache.get(&key, &Deadline::none()).await.unwrap(),
                             Some(key * 2)
                         );
                     }
@@ -310,7 +310,7 @@ fn a_waiter_that_leaves_after_it_swallowed_a_wake_up_passes_it_on() {
         .build()
         .unwrap();
     let get = |cache: Cache<u32, u32, InterruptedLoader>| {
-        Box::pin(async move { cache.get(&1, Deadline::none()).await.unwrap() })
+        Box::pin(async move { cache.get(&1, &Deadline::none()).await.unwrap() })
     };
     let (mut leaver, mut stayer) = (get(cache.clone()), get(cache.clone()));
     let woken = Arc::new(Woken::default());

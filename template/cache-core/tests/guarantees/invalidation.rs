@@ -9,7 +9,7 @@ async fn what_was_invalidated_is_loaded_again() {
     let (cache, mut calls, _) = cache();
     load(&cache, &mut calls, "a", 1).await;
     load(&cache, &mut calls, "b", 1).await;
-    cache.invalidate(&"a".into());
+    cache.invalidate("a");
     assert_eq!(cached(&cache, "a").await, None);
     assert_eq!(cached(&cache, "b").await, Some(1));
     cache.invalidate_all();
@@ -26,7 +26,7 @@ async fn a_load_that_was_invalidated_answers_its_callers_and_stores_nothing() {
         if all {
             cache.invalidate_all()
         } else {
-            cache.invalidate(&"a".into())
+            cache.invalidate("a")
         }
         old.all(1);
         assert_eq!(*earlier.await.unwrap()["a"].as_ref().unwrap(), Some(1));
@@ -41,7 +41,7 @@ async fn who_asks_after_an_invalidation_does_not_join_the_load_from_before() {
         let (cache, mut calls, _) = cache();
         let earlier = spawn_get(&cache, "a", Deadline::none());
         let old = calls.next().await;
-        cache.invalidate(&"a".into());
+        cache.invalidate("a");
         let later = spawn_get(&cache, "a", Deadline::none());
         let new = calls.next().await;
         if old_lands_first {
@@ -68,7 +68,7 @@ async fn cancelling_the_old_load_leaves_the_new_one_its_seat() {
     let (cache, mut calls, _) = cache();
     let earlier = spawn_get(&cache, "a", Deadline::none());
     let old = calls.next().await;
-    cache.invalidate(&"a".into());
+    cache.invalidate("a");
     let later = spawn_get(&cache, "a", Deadline::none());
     let new = calls.next().await;
     earlier.abort();
@@ -95,7 +95,7 @@ async fn what_is_stored_right_after_an_invalidation_of_everything_stays() {
 async fn an_invalidated_value_is_not_served_stale() {
     let (cache, mut calls, _) = cache_with(|builder| builder.stale_if_error(3600 * SECOND));
     load(&cache, &mut calls, "a", 1).await;
-    cache.invalidate(&"a".into());
+    cache.invalidate("a");
     let reader = spawn_get(&cache, "a", Deadline::none());
     calls.next().await.fail();
     assert!(reader.await.unwrap().is_err());

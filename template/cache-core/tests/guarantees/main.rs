@@ -8,5 +8,7 @@ mod failures;
 mod flights;
 mod invalidation;
 mod memory;
+mod sources;
 mod staleness;
 mod support;
+mod writes;

@@ -100,7 +100,7 @@ async fn memory_stays_within_the_bound_at_every_moment_under_concurrent_inserts(
             tokio::spawn(async move {
                 for n in 0..200 {
                     cache
-                        .get(&(writer * 1000 + n), Deadline::none())
+                        .get(&(writer * 1000 + n), &Deadline::none())
                         .await
                         .unwrap();
                     most.fetch_max(alive.load(SeqCst), SeqCst);
@@ -130,7 +130,7 @@ async fn what_is_too_large_is_returned_and_not_stored() {
     for _ in 0..2 {
         assert_eq!(
             cache
-                .get(&large, Deadline::none())
+                .get(&large, &Deadline::none())
                 .await
                 .unwrap()
                 .unwrap()
@@ -164,7 +164,7 @@ async fn the_least_recently_used_entry_makes_room_and_the_one_just_loaded_stays(
     let size = ROOM as usize / 16;
     for n in 0..40 {
         for key in [(size, 0), (size, n), (size, n)] {
-            cache.get(&key, Deadline::none()).await.unwrap();
+            cache.get(&key, &Deadline::none()).await.unwrap();
         }
     }
     assert_eq!(
@@ -178,9 +178,9 @@ async fn the_least_recently_used_entry_makes_room_and_the_one_just_loaded_stays(
 async fn many_small_entries_make_room_for_a_large_one() {
     let cache = blobs();
     for n in 0..4000 {
-        cache.get(&(10, n), Deadline::none()).await.unwrap();
+        cache.get(&(10, n), &Deadline::none()).await.unwrap();
     }
-    cache.get(&(100_000, 0), Deadline::none()).await.unwrap();
+    cache.get(&(100_000, 0), &Deadline::none()).await.unwrap();
     assert!(
         cache.stats().bytes <= ROOM - ROOM / 8,
         "the reserve is free again"

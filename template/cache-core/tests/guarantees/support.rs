@@ -137,7 +137,7 @@ pub fn cache_with(
 
 /// A `get` in the test's own task.
 pub async fn get(cache: &TestCache, key: &str, deadline: Deadline) -> Answer {
-    patiently(cache.get(&key.to_string(), deadline)).await
+    patiently(cache.get(key, &deadline)).await
 }
 
 /// Starts a `get` as a task of its own and waits until it runs or waits.
@@ -147,7 +147,7 @@ pub fn spawn_get(
     deadline: Deadline,
 ) -> tokio::task::JoinHandle<Answer> {
     let (cache, key) = (cache.clone(), key.to_string());
-    tokio::spawn(async move { patiently(cache.get(&key, deadline)).await })
+    tokio::spawn(async move { patiently(cache.get(&key, &deadline)).await })
 }
 
 pub fn spawn_get_many(
@@ -157,7 +157,7 @@ pub fn spawn_get_many(
 ) -> tokio::task::JoinHandle<HashMap<String, Answer>> {
     let cache = cache.clone();
     let keys: Vec<String> = keys.iter().map(|key| key.to_string()).collect();
-    tokio::spawn(async move { patiently(cache.get_many(keys, deadline)).await })
+    tokio::spawn(async move { patiently(cache.get_many(keys, &deadline)).await })
 }
 
 /// Fails rather than hangs where the timer is paused and nothing else moves it.
@@ -177,9 +177,9 @@ pub async fn let_others_run() {
 
 /// Loads `key` and answers it, or takes it from the cache.
 pub async fn load(cache: &TestCache, calls: &mut Calls, key: &str, value: u32) -> Option<u32> {
-    let key = key.to_string();
+    let patient = Deadline::none();
     tokio::select! {
-        answer = cache.get(&key, Deadline::none()) => answer.unwrap(),
+        answer = cache.get(key, &patient) => answer.unwrap(),
         _ = async {
             loop {
                 calls.next().await.all(value);

@@ -2,12 +2,9 @@
 
 use std::convert::Infallible;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use handler::error::QuoteError;
-use handler::lambda;
-use handler::service::QuoteService;
-use lambda_runtime::{Context, Error, LambdaEvent, run_concurrent, service_fn};
+use handler::{Caches, lambda};
+use lambda_runtime::{Context, LambdaEvent, run_concurrent, service_fn};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -49,32 +46,32 @@ struct Response {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    lambda::run(serve()).await
+    lambda::run(async {
+        let caches = lambda::caches().await?;
+        let answer = move |event: LambdaEvent<Event>| {
+            let caches = caches.clone();
+            // Every error is a response.
+            async move { Ok::<_, Infallible>(answer(&caches, event.payload, &event.context).await) }
+        };
+        run_concurrent(service_fn(answer)).await
+    })
+    .await
 }
 
-async fn serve() -> Result<(), Error> {
-    let service = Arc::new(lambda::service().await?);
-    let answer = move |event: LambdaEvent<Event>| {
-        let service = Arc::clone(&service);
-        // Every error is a response.
-        async move { Ok::<_, Infallible>(answer(&service, event.payload, &event.context).await) }
-    };
-    run_concurrent(service_fn(answer)).await
-}
-
-async fn answer(service: &QuoteService, event: Event, context: &Context) -> Response {
+async fn answer(caches: &Caches, event: Event, context: &Context) -> Response {
     let json = match request(event) {
         Ok(json) => json,
         Err(refusal) => return refusal,
     };
-    let quote = lambda::answer(service, &json, context).await;
-    let written = quote.and_then(|quote| {
-        let written = serde_json::to_string(&quote);
-        written.map_err(|_| QuoteError::Internal("the quote cannot be written"))
-    });
-    match written {
-        Ok(json) => respond(200, json),
-        Err(error) => refuse(status(&error), error.error_type(), &error.to_string()),
+    match lambda::answer(caches, &json, context).await {
+        Ok(answer) => match serde_json::to_string(&answer) {
+            Ok(json) => respond(200, json),
+            Err(_) => refuse(500, "Internal", "the answer cannot be written"),
+        },
+        Err(error) => {
+            let (name, status) = error.kind();
+            refuse(status, name, &error.to_string())
+        }
     }
 }
 
@@ -100,19 +97,7 @@ fn request(event: Event) -> Result<String, Response> {
             Err(refuse(413, "PayloadTooLarge", &allowed))
         }
         Some(body) => Ok(body),
-        None => {
-            let error = QuoteError::InvalidRequest("the request must be JSON".into());
-            Err(refuse(400, error.error_type(), &error.to_string()))
-        }
-    }
-}
-
-fn status(error: &QuoteError) -> u16 {
-    match error {
-        QuoteError::InvalidRequest(_) => 400,
-        QuoteError::CustomerNotFound(_) | QuoteError::ProductNotFound(_) => 404,
-        QuoteError::ConfigMissing | QuoteError::Internal(_) => 500,
-        QuoteError::Unavailable(_) => 503,
+        None => Err(refuse(400, "InvalidRequest", "the request must be JSON")),
     }
 }
 
@@ -254,19 +239,5 @@ mod tests {
             assert_eq!(decode_base64(text).unwrap(), bytes.as_bytes());
         }
         assert_eq!(decode_base64("+/+/").unwrap(), [0xfb, 0xff, 0xbf]);
-    }
-
-    #[test]
-    fn each_error_has_its_status() {
-        for (error, expected) in [
-            (QuoteError::InvalidRequest(String::new()), 400),
-            (QuoteError::Unavailable(""), 503),
-            (QuoteError::ConfigMissing, 500),
-            (QuoteError::CustomerNotFound(String::new()), 404),
-            (QuoteError::ProductNotFound(vec![]), 404),
-            (QuoteError::Internal(""), 500),
-        ] {
-            assert_eq!(status(&error), expected, "{error:?}");
-        }
     }
 }

@@ -1,6 +1,9 @@
 //! A table of its own for each test, and the line to it, which can be cut.
+//!
+//! A container is started for the tests and removed after them. Where `AWS_ENDPOINT_URL_DYNAMODB`
+//! is set that server is used instead, and no Docker is needed.
+#![allow(dead_code)] // not every test needs all of it
 
-use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -12,16 +15,12 @@ use aws_sdk_dynamodb::config::{
     BehaviorVersion, ConfigBag, Credentials, Intercept, Region, RuntimeComponents,
 };
 use aws_sdk_dynamodb::error::BoxError;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::BillingMode;
 use cache_core::Deadline;
 use cache_core::clock::ManualClock;
-use handler::config::Config;
-use handler::error::QuoteError;
-use handler::quote::Quote;
-use handler::service::QuoteService;
-use serde_json::{Value, json};
+use cache_core::dynamodb::TableKey;
+use handler::{Answer, Caches, Error, KEY};
+use serde_json::Value;
 use testcontainers::core::{IntoContainerPort, WaitFor};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage};
@@ -122,8 +121,12 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table.
+    /// An empty table with the function's key.
     pub async fn empty() -> Self {
+        Self::with_key(KEY).await
+    }
+
+    pub async fn with_key(key: TableKey) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         // The process too: a server that was started by hand outlives a run of the tests.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -131,16 +134,13 @@ impl Table {
         let database = database().await;
         let admin = client(&database.endpoint, &Sent::default());
         ready(&admin).await;
-        let key = KeySchemaElement::builder()
-            .attribute_name("pk")
-            .key_type(KeyType::Hash);
-        let pk = AttributeDefinition::builder().attribute_name("pk");
+        let (schema, definitions) = key.schema().unwrap();
         let create = admin
             .create_table()
             .table_name(&name)
             .billing_mode(BillingMode::PayPerRequest)
-            .key_schema(key.build().unwrap())
-            .attribute_definitions(pk.attribute_type(ScalarAttributeType::S).build().unwrap());
+            .set_key_schema(Some(schema))
+            .set_attribute_definitions(Some(definitions));
         create.send().await.unwrap();
         let line = Line::to(&database.endpoint).await;
         Table {
@@ -152,38 +152,31 @@ impl Table {
         }
     }
 
-    /// A table with the sample items.
-    pub async fn seeded() -> Self {
+    /// A table with these items, in JSON.
+    pub async fn of(items: &str) -> Self {
         let table = Self::empty().await;
-        let items: Value =
-            serde_json::from_str(include_str!("../../../samples/items.json")).unwrap();
-        for item in items.as_array().unwrap() {
-            table.put(item["pk"].as_str().unwrap(), item.clone()).await;
+        for item in serde_json::from_str::<Vec<Value>>(items).unwrap() {
+            table.put_item(item).await;
         }
         table
     }
 
+    /// Puts an item whose key is `pk` alone.
     pub async fn put(&self, pk: &str, mut attributes: Value) {
         attributes["pk"] = pk.into();
-        let item = serde_dynamo::aws_sdk_dynamodb_1::to_item(attributes).unwrap();
-        self.admin
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(item))
-            .send()
-            .await
-            .unwrap();
+        self.put_item(attributes).await;
+    }
+
+    pub async fn put_item(&self, item: Value) {
+        let item = serde_dynamo::aws_sdk_dynamodb_1::to_item(item).unwrap();
+        let put = self.admin.put_item().table_name(&self.name);
+        put.set_item(Some(item)).send().await.unwrap();
     }
 
     pub async fn delete(&self, pk: &str) {
         let pk = serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(pk).unwrap();
-        self.admin
-            .delete_item()
-            .table_name(&self.name)
-            .key("pk", pk)
-            .send()
-            .await
-            .unwrap();
+        let delete = self.admin.delete_item().table_name(&self.name);
+        delete.key("pk", pk).send().await.unwrap();
     }
 
     /// A client on the line that can be cut.
@@ -193,17 +186,13 @@ impl Table {
 
     /// A new execution environment with the given variables beside `TABLE_NAME`.
     pub fn environment(&self, variables: &[(&str, &str)]) -> Environment {
-        let config = Config::read(|name| match name {
-            "TABLE_NAME" => Some((&self.name).into()),
-            _ => variables
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| value.into()),
-        });
+        let name = [("TABLE_NAME", self.name.as_str())];
+        let variables = name.into_iter().chain(variables.iter().copied());
         let clock = Arc::new(ManualClock::default());
-        let service = QuoteService::with_clock(&self.client(), &config.unwrap(), clock.clone());
+        let variables = cache_core::environment::Environment::of(variables);
+        let caches = handler::open(self.client(), variables.with_clock(clock.clone()));
         Environment {
-            service: service.unwrap(),
+            caches: caches.unwrap(),
             clock,
         }
     }
@@ -250,33 +239,23 @@ async fn ready(admin: &Client) {
 
 /// What Lambda keeps between invocations, with a clock that the test moves.
 pub struct Environment {
-    pub service: QuoteService,
+    pub caches: Caches,
     pub clock: Arc<ManualClock>,
 }
 
 impl Environment {
-    pub async fn answer(&self, request: Value) -> Result<Quote, QuoteError> {
-        self.service
-            .answer(
-                &request.to_string(),
-                Deadline::after(Duration::from_secs(5)),
-            )
-            .await
+    pub async fn answer(&self, request: Value) -> Result<Answer, Error> {
+        let deadline = Deadline::after(Duration::from_secs(5));
+        handler::answer(&self.caches, &request.to_string(), &deadline).await
     }
 
     /// The type of the error that this request gets.
     pub async fn error(&self, request: Value) -> &'static str {
-        self.answer(request).await.unwrap_err().error_type()
+        match self.answer(request).await {
+            Ok(_) => panic!("it was answered"),
+            Err(error) => error.kind().0,
+        }
     }
-}
-
-/// A request of a customer for one of each of some products.
-pub fn request(customer_id: &str, skus: &[&str]) -> Value {
-    let lines: Vec<_> = skus
-        .iter()
-        .map(|sku| json!({"sku": sku, "quantity": 1}))
-        .collect();
-    json!({"customer_id": customer_id, "lines": lines})
 }
 
 /// Forwards connections. Aborted, it closes them and refuses new ones.

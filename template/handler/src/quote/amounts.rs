@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::QuoteError;
-use crate::items::{Customer, Pricing, Product};
-use crate::request::Request;
+use super::Error;
+use super::caches::{Customer, Pricing, Product};
+use super::request::Request;
 
 /// A quote. All amounts are whole cents.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -35,32 +35,32 @@ pub struct QuoteLine {
     pub amount_cents: u64,
 }
 
-const OVERFLOW: QuoteError = QuoteError::Internal("the amounts are too large");
+const OVERFLOW: Error = Error::Internal("the amounts are too large");
 
 /// Works out the quote.
 ///
 /// # Errors
-/// [`QuoteError::Internal`] for a discount or amounts out of range, and
-/// [`QuoteError::ProductNotFound`] for a product that is not in `products`.
+/// [`Error::Internal`] for a discount or amounts out of range, and
+/// [`Error::ProductNotFound`] for a product that is not in `products`.
 pub fn quote(
     request: Request,
     customer: &Customer,
     pricing: &Pricing,
     products: &HashMap<String, Arc<Product>>,
-) -> Result<Quote, QuoteError> {
+) -> Result<Quote, Error> {
     let discount_percent = pricing
         .discount_percent
         .get(&customer.tier)
         .copied()
         .unwrap_or(0);
     if discount_percent > 100 {
-        return Err(QuoteError::Internal("a discount is over 100 %"));
+        return Err(Error::Internal("a discount is over 100 %"));
     }
     let mut subtotal_cents: u64 = 0;
     let mut lines = Vec::with_capacity(request.lines.len());
     for line in request.lines {
         let Some(product) = products.get(&line.sku) else {
-            return Err(QuoteError::ProductNotFound(vec![line.sku]));
+            return Err(Error::ProductNotFound(vec![line.sku]));
         };
         let amount_cents = product
             .unit_price_cents

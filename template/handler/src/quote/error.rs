@@ -4,7 +4,7 @@ use lambda_runtime::Diagnostic;
 
 /// The errors by precedence. Their messages never hold item contents.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QuoteError {
+pub enum Error {
     /// The payload is not a valid request; says where, and what is allowed.
     #[error("{0}")]
     InvalidRequest(String),
@@ -25,25 +25,25 @@ pub enum QuoteError {
     Internal(&'static str),
 }
 
-impl QuoteError {
-    /// The name that callers tell errors apart by.
-    pub fn error_type(&self) -> &'static str {
+impl Error {
+    /// The name that callers tell errors apart by, and the status over HTTP.
+    pub fn kind(&self) -> (&'static str, u16) {
         match self {
-            QuoteError::InvalidRequest(_) => "InvalidRequest",
-            QuoteError::Unavailable(_) => "Unavailable",
-            QuoteError::ConfigMissing => "ConfigMissing",
-            QuoteError::CustomerNotFound(_) => "CustomerNotFound",
-            QuoteError::ProductNotFound(_) => "ProductNotFound",
-            QuoteError::Internal(_) => "Internal",
+            Error::InvalidRequest(_) => ("InvalidRequest", 400),
+            Error::Unavailable(_) => ("Unavailable", 503),
+            Error::ConfigMissing => ("ConfigMissing", 500),
+            Error::CustomerNotFound(_) => ("CustomerNotFound", 404),
+            Error::ProductNotFound(_) => ("ProductNotFound", 404),
+            Error::Internal(_) => ("Internal", 500),
         }
     }
 }
 
 /// What Lambda shows as `errorType` and `errorMessage`.
-impl From<QuoteError> for Diagnostic {
-    fn from(error: QuoteError) -> Self {
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
         Diagnostic {
-            error_type: error.error_type().to_string(),
+            error_type: error.kind().0.to_string(),
             error_message: error.to_string(),
         }
     }

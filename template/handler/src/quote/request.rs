@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::QuoteError;
+use super::Error;
 
 /// A request for a quote.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,8 +27,8 @@ impl Request {
     /// Reads a request from JSON.
     ///
     /// # Errors
-    /// [`QuoteError::InvalidRequest`] with the first field that is wrong and what is allowed there.
-    pub fn parse(json: &str) -> Result<Self, QuoteError> {
+    /// [`Error::InvalidRequest`] with the first field that is wrong and what is allowed there.
+    pub fn parse(json: &str) -> Result<Self, Error> {
         // serde_json's message would tell nobody more, and may quote the payload.
         let value =
             serde_json::from_str(json).map_err(|_| invalid("the request", "must be JSON"))?;
@@ -59,13 +59,13 @@ impl Request {
     }
 }
 
-fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>, QuoteError> {
+fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>, Error> {
     value
         .as_object()
         .ok_or_else(|| invalid(place, "must be an object"))
 }
 
-fn id(fields: &Map<String, Value>, place: &str, name: &str) -> Result<String, QuoteError> {
+fn id(fields: &Map<String, Value>, place: &str, name: &str) -> Result<String, Error> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     match fields.get(name) {
         Some(Value::String(id)) if (1..=64).contains(&id.len()) && id.bytes().all(allowed) => {
@@ -78,6 +78,6 @@ fn id(fields: &Map<String, Value>, place: &str, name: &str) -> Result<String, Qu
     }
 }
 
-fn invalid(place: &str, allowed: &str) -> QuoteError {
-    QuoteError::InvalidRequest(format!("{place} {allowed}"))
+fn invalid(place: &str, allowed: &str) -> Error {
+    Error::InvalidRequest(format!("{place} {allowed}"))
 }

@@ -1,0 +1,76 @@
+//! One invocation: until when it may read, and what is said at its end.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use crate::Deadline;
+use crate::kinds::Report;
+
+/// What is kept back of an invocation's time to answer in.
+const TO_ANSWER: Duration = Duration::from_millis(200);
+/// The time to read where the invocation has no sensible deadline: local emulators send one in
+/// the past.
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(2);
+/// The longest time that Lambda gives an invocation.
+const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
+
+/// An invocation under way. When it is dropped, it prints the metrics that are due, and logs a line
+/// with its hits, misses and waiting at debug level.
+#[must_use = "keep it until the answer is there: metrics are printed when it is dropped"]
+pub struct Invocation<'a> {
+    report: &'a Report,
+    deadline: Deadline,
+    /// At debug level alone: hits, misses, and time spent waiting so far.
+    before: Option<(u64, u64, Duration)>,
+    start: Instant,
+}
+
+impl<'a> Invocation<'a> {
+    pub(crate) fn new(report: &'a Report, deadline_ms: u64) -> Self {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Invocation {
+            report,
+            deadline: Deadline::after(time_to_read(deadline_ms, now)),
+            before: tracing::enabled!(tracing::Level::DEBUG).then(|| report.lookups()),
+            start: Instant::now(),
+        }
+    }
+
+    /// Until when it may read.
+    pub fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+}
+
+impl Drop for Invocation<'_> {
+    fn drop(&mut self) {
+        for line in self.report.metrics() {
+            println!("{line}");
+        }
+        if let Some((hits, misses, waiting)) = self.before {
+            let after = self.report.lookups();
+            // Counts in what other invocations did meanwhile, in environments that run several.
+            tracing::debug!(
+                hits = after.0 - hits,
+                misses = after.1 - misses,
+                waiting_microseconds = (after.2 - waiting).as_micros() as u64,
+                microseconds = self.start.elapsed().as_micros() as u64,
+                "invocation"
+            );
+        }
+    }
+}
+
+/// How long an invocation may read that ends at `deadline_ms`, by a wall clock at `now`, both since
+/// the Unix epoch: until 200 ms before, or 2 s where that makes no sense.
+pub fn time_to_read(deadline_ms: u64, now: Duration) -> Duration {
+    match Duration::from_millis(deadline_ms).checked_sub(now) {
+        Some(left) if !left.is_zero() && left <= LONGEST_INVOCATION => {
+            left.saturating_sub(TO_ANSWER)
+        }
+        _ => WITHOUT_DEADLINE,
+    }
+}

@@ -1,0 +1,108 @@
+//! Metrics in CloudWatch's embedded metric format.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use cache_core::Stats;
+use cache_core::clock::{Clock, ManualClock};
+use cache_core::metrics::Metrics;
+use serde_json::{Value, json};
+
+const INTERVAL: Duration = Duration::from_secs(60);
+
+fn metrics(interval: Duration) -> Metrics {
+    Metrics::new("quotes".into(), "my-quotes".into(), interval)
+}
+
+fn stats(hits: u64) -> Stats {
+    Stats {
+        hits,
+        misses: 1,
+        bytes: 500,
+        ..Stats::default()
+    }
+}
+
+#[test]
+fn a_line_has_the_counts_since_the_last_one_and_the_bytes_now() {
+    let (metrics, clock) = (metrics(INTERVAL), ManualClock::default());
+    metrics.lines([("customers", stats(5))].into_iter(), clock.now());
+    clock.advance(INTERVAL);
+    let lines = metrics.lines([("customers", stats(12))].into_iter(), clock.now());
+    let line: Value = serde_json::from_str(&lines[0]).unwrap();
+    let unit = |name| json!({"Name": name, "Unit": "Count"});
+    assert_eq!(
+        line,
+        json!({
+            "_aws": {
+                "Timestamp": clock.now().wall.as_millis() as u64,
+                "CloudWatchMetrics": [
+                    {
+                        "Namespace": "quotes",
+                        "Dimensions": [["FunctionName", "Cache"]],
+                        "Metrics": [
+                            unit("CacheHits"), unit("CacheMisses"), unit("CacheCoalesced"),
+                            unit("CacheStaleServed"), unit("CacheLoads"), unit("CacheLoadErrors"),
+                            unit("CacheEvictions"), {"Name": "CacheBytes", "Unit": "Bytes"},
+                        ],
+                    },
+                    {
+                        "Namespace": "quotes",
+                        "Dimensions": [["FunctionName"]],
+                        "Metrics": [unit("CacheLoadErrors")],
+                    },
+                ],
+            },
+            "FunctionName": "my-quotes", "Cache": "customers",
+            "CacheHits": 7, "CacheMisses": 0, "CacheCoalesced": 0, "CacheStaleServed": 0,
+            "CacheLoads": 0, "CacheLoadErrors": 0, "CacheEvictions": 0, "CacheBytes": 500,
+        })
+    );
+}
+
+#[test]
+fn there_are_lines_at_most_once_in_an_interval_and_none_are_lost() {
+    let (metrics, clock) = (metrics(INTERVAL), ManualClock::default());
+    let count = |hits| {
+        metrics
+            .lines([("customers", stats(hits))].into_iter(), clock.now())
+            .len()
+    };
+    assert_eq!(count(1), 1);
+    clock.advance(INTERVAL - Duration::from_nanos(1));
+    assert_eq!(count(2), 0);
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(count(2), 1);
+    clock.change(|now| now.wall -= Duration::from_secs(1));
+    assert_eq!(
+        count(3),
+        1,
+        "a clock that ran backwards does not silence them"
+    );
+}
+
+#[test]
+fn what_did_nothing_says_nothing() {
+    let (metrics, clock) = (metrics(INTERVAL), ManualClock::default());
+    assert_eq!(
+        metrics.lines([("customers", Stats::default())].into_iter(), clock.now()),
+        [""; 0]
+    );
+    let caches = |hits| [("customers", stats(1)), ("products", stats(hits))].into_iter();
+    assert_eq!(metrics.lines(caches(1), clock.now()).len(), 2);
+    clock.advance(INTERVAL);
+    let lines = metrics.lines(caches(2), clock.now());
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].contains("products"));
+    clock.advance(INTERVAL);
+    assert_eq!(metrics.lines(caches(2), clock.now()), [""; 0]);
+}
+
+#[test]
+fn an_interval_of_zero_is_off() {
+    let clock = ManualClock::default();
+    assert_eq!(
+        metrics(Duration::ZERO).lines([("customers", stats(1))].into_iter(), clock.now()),
+        [""; 0]
+    );
+}
