@@ -117,7 +117,7 @@ pub static TTL_POLICY: Parameter = Parameter {
     key: "ttl_policy",
     flag: "ttl-policy",
     value_name: "POLICY",
-    help: "How long items live: fixed, per-item or immutable",
+    help: "Lifetime: fixed, per-item or immutable",
     question: "How long cached items live: for the TTL, until their own expires_at, or for ever",
     default: Some("fixed"),
     kind: Kind::Choice(&[
@@ -144,7 +144,8 @@ seconds, which is DynamoDB's TTL attribute; an item past it counts as absent. `i
 data that is never changed under its key, such as versions or hashes: without a TTL, a wrong value
 stays until Lambda ends the environment, which takes hours.
 
-It can be changed with each deployment, and the kill switch turns every cache off.",
+It is for each kind of item that declares no policy of its own. It can be changed with each
+deployment, also for one kind, and the kill switch turns every cache off.",
     examples: &[],
 };
 
@@ -164,7 +165,8 @@ two callers may see answers of different ages.
 
 A minute already spares nearly every read of an item that is read several times a second. With
 `per-item` it is the most, and the whole where an item has no `expires_at`; with `immutable` it
-does nothing. It can be changed with each deployment.",
+does nothing. It is for each kind of item that declares none of its own, and can be changed with each
+deployment, also for one kind.",
     examples: &["5m"],
 };
 
@@ -221,8 +223,47 @@ account.",
     examples: &[],
 };
 
+pub static START: Parameter = Parameter {
+    key: "start",
+    flag: "start",
+    value_name: "START",
+    help: "Start: quote (the example) or minimal",
+    question: "What it starts with",
+    default: Some("quote"),
+    kind: Kind::Choice(&[
+        Choice {
+            value: "quote",
+            meaning: "the example: price quotes from three kinds of items",
+            also_called: &["example", "demo", "sample", "full", "quotes"],
+        },
+        Choice {
+            value: "minimal",
+            meaning: "one kind of item, one key, one answer",
+            also_called: &["empty", "blank", "bare", "none", "min"],
+        },
+    ]),
+    explanation: "\
+What the function answers before you change it. `quote` is an example to read and to try: prices
+from three kinds of items, from the request to the errors. `minimal` is asked for one item and answers
+with it, and so has nothing that you would take out first.
+
+Choose `quote` to see how several kinds work together, and `minimal` to begin a service of your own.
+Everything else is the same: the cache, the entry point, what deploys it, and the tests of what holds
+for every function, such as outages and freezes.",
+    examples: &[],
+};
+
 /// In the order in which they are asked.
-pub static ALL: [&Parameter; 7] = [&NAME, &ARCH, &MEMORY, &TTL_POLICY, &TTL, &TRIGGER, &IAC];
+pub static ALL: [&Parameter; 8] = [
+    &NAME,
+    &ARCH,
+    &MEMORY,
+    &TTL_POLICY,
+    &TTL,
+    &TRIGGER,
+    &IAC,
+    &START,
+];
 
 /// The parameter of that key.
 pub fn by_key(key: &str) -> Option<&'static Parameter> {
@@ -617,6 +658,9 @@ mod tests {
             (&TTL, "1d", None),
             (&TRIGGER, "url", Some("function-url")),
             (&IAC, "terafrom", Some("terraform")),
+            (&START, "Example", Some("quote")),
+            (&START, "bare", Some("minimal")),
+            (&START, "minmal", Some("minimal")),
             (&NAME, "my quotes", Some("my-quotes")),
             (&NAME, "../quotes", Some("quotes")),
             (&NAME, "1st", Some("st")),

@@ -53,14 +53,16 @@ pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
     })?;
     SOURCES
         .iter()
-        .filter(|source| config.has(source.path, answer))
-        .map(|source| {
+        // The suffix first, as cargo-generate does it: conditions and patterns are for what is left.
+        .map(|source| (source, source.path.strip_suffix(".liquid")))
+        .map(|(source, stripped)| (source, stripped.unwrap_or(source.path)))
+        .filter(|(_, path)| config.has(path, answer))
+        .map(|(source, path)| {
             let failed = |why: String| Error {
                 file: source.path,
                 why,
             };
-            let path = source.path.strip_suffix(".liquid").unwrap_or(source.path);
-            let contents = if config.is_verbatim(source.path) {
+            let contents = if config.is_verbatim(path) {
                 source.contents.to_vec()
             } else {
                 render_file(source.contents, &parser, &values).map_err(failed)?

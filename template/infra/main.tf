@@ -39,7 +39,7 @@ locals {
 # shorter. No dead-letter queue: invocations are synchronous, and the caller gets the error.
 resource "aws_lambda_function" "function" {
   function_name                  = local.name
-  description                    = "${local.name}: price quotes"
+  description                    = "${local.name}: answers from cached DynamoDB items"
   filename                       = var.package
   source_code_hash               = try(filebase64sha256(var.package), null)
   handler                        = "bootstrap"
@@ -125,6 +125,8 @@ resource "aws_iam_role_policy" "function" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat([
+      # For each kind that is declared with `table.query(...)` the action Query has to be added, and for
+      # one that asks an index the ARN of the table with /index/* behind it.
       {
         Effect   = "Allow"
         Action   = ["dynamodb:GetItem", "dynamodb:BatchGetItem"]
@@ -167,6 +169,7 @@ resource "aws_dynamodb_table" "table" {
   hash_key                    = "pk"
   deletion_protection_enabled = var.deletion_protection
 
+  # As `KEY` says in the handler: its tests compare the two.
   attribute {
     name = "pk"
     type = "S"

@@ -60,13 +60,13 @@ variable "stale_if_error_seconds" {
 }
 
 variable "existing_table_name" {
-  description = "A table that exists, to read from. Empty creates one."
+  description = "A table that exists, to read from. Its key's names are said in the handler. Empty creates one."
   type        = string
   default     = ""
 
   validation {
-    condition     = can(regex("^([a-zA-Z0-9_.-]{3,150})?$", var.existing_table_name))
-    error_message = "existing_table_name must be empty or 3 to 150 of A-Z a-z 0-9 . _ -"
+    condition     = can(regex("^([a-zA-Z0-9_.-]{3,255})?$", var.existing_table_name))
+    error_message = "existing_table_name must be empty or 3 to 255 of A-Z a-z 0-9 . _ -"
   }
 }
 
@@ -145,6 +145,20 @@ variable "error_rate_percent" {
   validation {
     condition     = var.error_rate_percent >= 0 && var.error_rate_percent <= 100
     error_message = "error_rate_percent must be from 0 to 100."
+  }
+}
+
+variable "load_errors_per_minute" {
+  description = "Above so many failed loads in a minute, all environments and kinds together, in three of five minutes, the alarm goes off."
+  type        = number
+  # An item that cannot be decoded fails at most 33 loads a minute in an environment, since the pause
+  # between them grows to 2 s: one such item does not set it off in three environments. Lower it for a
+  # function that has one or two.
+  default = 100
+
+  validation {
+    condition     = var.load_errors_per_minute >= 0
+    error_message = "load_errors_per_minute must be 0 or more."
   }
 }
 

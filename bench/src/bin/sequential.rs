@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use handler::quote::{Customer, Pricing, Product, Quote, Request, quote};
+use handler::domain::{Customer, Pricing, Product, Quote, Request, quote};
 use lambda_runtime::{Error, LambdaEvent, run_concurrent, service_fn};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;

@@ -26,6 +26,35 @@ pub fn builds_as_a_user(command: &mut Command) -> &mut Command {
     command.env("CARGO_TARGET_DIR", target())
 }
 
+/// cargo in a workspace, as [`builds_as_a_user`] has it.
+pub fn cargo(workspace: &Path, arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    builds_as_a_user(cargo.current_dir(workspace).args(arguments));
+    cargo
+}
+
+/// Runs a command.
+///
+/// # Panics
+/// When it fails.
+pub fn succeed(command: &mut Command) {
+    match command.status() {
+        Ok(status) => assert!(status.success(), "{command:?}: {status}"),
+        Err(error) => panic!("{command:?}: {error}"),
+    }
+}
+
+/// Runs what a rendered workspace's own workflow runs.
+///
+/// # Panics
+/// When it fails.
+pub fn passes_its_own_checks(workspace: &Path) {
+    succeed(&mut cargo(workspace, &["fmt", "--all", "--check"]));
+    let clippy = ["clippy", "--workspace", "--all-targets", "--locked"];
+    succeed(cargo(workspace, &clippy).args(["--", "-D", "warnings"]));
+    succeed(&mut cargo(workspace, &["test", "--workspace", "--locked"]));
+}
+
 /// Runs the generator, and returns the workspace that it made in `folder`.
 ///
 /// # Panics

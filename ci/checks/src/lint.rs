@@ -19,6 +19,9 @@ pub fn lint(template: &str, declared: &BTreeSet<String>) -> Vec<String> {
         "endif",
         "unless",
         "endunless",
+        "case",
+        "when",
+        "endcase",
         "raw",
         "endraw",
         "and",
@@ -87,6 +90,7 @@ mod tests {
     #[test]
     fn a_right_template_passes() {
         let right = r#"{{project-name | kebab_case}} {% if arch == "arm64" %}a{% else %}b{% endif %}
+            {% case arch %}{% when "arm64" %}a{% endcase %}
             {% raw %}${{ github.ref }}{% endraw %} ${NAME} {x}"#;
         assert_eq!(wrong(right), [""; 0]);
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use checks::root;
@@ -36,6 +36,11 @@ fn files(folder: &str) -> Vec<String> {
         .map(String::from)
         .filter(|file| root().join(file).is_file())
         .collect()
+}
+
+/// A file of the start `minimal` has the suffix here, and loses it when it is rendered.
+fn is_rust(file: &str) -> bool {
+    file.trim_end_matches(".liquid").ends_with(".rs")
 }
 
 #[test]
@@ -86,10 +91,7 @@ fn the_template_uses_declared_placeholders_and_no_more() {
             !file.contains(['{', '}']),
             "{file}: a placeholder in a path"
         );
-        if file.ends_with(".rs")
-            || file.ends_with("Cargo.lock")
-            || file.ends_with("cargo-generate.toml")
-        {
+        if is_rust(&file) || file.ends_with("Cargo.lock") || file.ends_with("cargo-generate.toml") {
             continue;
         }
         let text = fs::read_to_string(root().join(&file)).unwrap();
@@ -114,7 +116,7 @@ fn rust_and_crate_manifests_hold_no_placeholder() {
         .collect();
     // Double braces in Rust are its own, as in format strings: a placeholder would be one of ours.
     for file in files("template") {
-        if file.ends_with(".rs") || file.ends_with("/Cargo.toml") {
+        if is_rust(&file) || file.ends_with("/Cargo.toml") {
             let text = fs::read_to_string(root().join(&file)).unwrap();
             for name in &names {
                 assert!(!text.contains(&format!("{{{{{name}")), "{file}");
@@ -129,9 +131,20 @@ fn what_a_condition_leaves_out_is_in_the_template() {
     let config = table("template/cargo-generate.toml");
     for (condition, section) in config["conditional"].as_table().unwrap() {
         for path in section["ignore"].as_array().unwrap() {
-            let path = root().join("template").join(path.as_str().unwrap());
-            assert!(path.exists(), "{condition}: {}", path.display());
+            let path = path.as_str().unwrap();
+            let is_there = |path: &str| root().join("template").join(path).exists();
+            let there = is_there(path) || is_there(&format!("{path}.liquid"));
+            assert!(there, "{condition}: {path}");
         }
+    }
+}
+
+/// cargo-generate takes the suffix off before it leaves anything out: one would replace the other.
+#[test]
+fn no_two_files_of_the_template_have_one_path() {
+    let files = files("template");
+    for plain in files.iter().filter_map(|file| file.strip_suffix(".liquid")) {
+        assert!(!files.iter().any(|file| file == plain), "{plain}");
     }
 }
 
@@ -143,30 +156,33 @@ fn every_combination_renders_without_a_tag_left_and_without_a_word_of_this_repos
         for policy in ["fixed", "per-item", "immutable"] {
             for trigger in ["direct", "function-url"] {
                 for iac in ["sam", "terraform"] {
-                    // The edges take turns.
-                    let (memory, ttl) = [("128", "1"), ("10240", "24h")][made % 2];
-                    made += 1;
-                    let values = [
-                        ["--arch", arch],
-                        ["--ttl-policy", policy],
-                        ["--trigger", trigger],
-                        ["--iac", iac],
-                        ["--memory", memory],
-                        ["--ttl", ttl],
-                    ];
-                    let name = format!("made-{made}");
-                    let workspace = checks::render(folder.path(), &name, &values.concat());
-                    check_rendered(&workspace);
-                    check_parts(&workspace, trigger, iac);
+                    for start in ["quote", "minimal"] {
+                        // The edges take turns.
+                        let (memory, ttl) = [("128", "1"), ("10240", "24h")][made / 2 % 2];
+                        made += 1;
+                        let values = [
+                            ["--arch", arch],
+                            ["--ttl-policy", policy],
+                            ["--trigger", trigger],
+                            ["--iac", iac],
+                            ["--start", start],
+                            ["--memory", memory],
+                            ["--ttl", ttl],
+                        ];
+                        let name = format!("made-{made}");
+                        let workspace = checks::render(folder.path(), &name, &values.concat());
+                        check_rendered(&workspace);
+                        check_parts(&workspace, trigger, iac, start);
+                    }
                 }
             }
         }
     }
-    assert_eq!(made, 24);
+    assert_eq!(made, 48);
 }
 
 /// Only what was chosen is there.
-fn check_parts(workspace: &Path, trigger: &str, iac: &str) {
+fn check_parts(workspace: &Path, trigger: &str, iac: &str, start: &str) {
     let is_there = |path: &str| workspace.join(path).exists();
     let of_trigger =
         ["direct", "function_url"].map(|bin| is_there(&format!("handler/src/bin/{bin}.rs")));
@@ -181,19 +197,83 @@ fn check_parts(workspace: &Path, trigger: &str, iac: &str) {
     ] {
         assert_eq!(is_there(path), iac == "terraform", "{path}");
     }
+    for path in [
+        "handler/src/domain",
+        "handler/tests/quote.rs",
+        "samples/quote",
+    ] {
+        assert_eq!(is_there(path), start == "quote", "{path}");
+    }
+    for path in [
+        "handler/src/domain.rs",
+        "handler/tests/minimal.rs",
+        "samples/minimal",
+    ] {
+        assert_eq!(is_there(path), start == "minimal", "{path}");
+    }
+    let files = files_of(workspace);
+    assert!(
+        !files
+            .iter()
+            .any(|file| file.extension() == Some("liquid".as_ref()))
+    );
+}
+
+/// The example comes out in one step: infrastructure and CI do not depend on it, and what stays
+/// does not speak of it.
+#[test]
+fn nothing_but_its_own_files_and_the_readme_knows_the_example() {
+    let folder = tempfile::tempdir().unwrap();
+    let word = regex::Regex::new("(?i)quote|pricing|customer|products?\\b|\\bsku").unwrap();
+    for (trigger, iac) in [("direct", "sam"), ("function-url", "terraform")] {
+        let [quote, minimal] = ["quote", "minimal"].map(|start| {
+            let place = folder.path().join(format!("{iac}-{start}"));
+            fs::create_dir(&place).unwrap();
+            let chosen = ["--trigger", trigger, "--iac", iac, "--start", start];
+            checks::render(&place, "same", &chosen)
+        });
+        let mut diff = Command::new("diff");
+        diff.args([
+            "--recursive",
+            "--brief",
+            "--exclude=handler",
+            "--exclude=samples",
+        ]);
+        let output = diff.args([&quote, &minimal]).output().unwrap();
+        let differ = String::from_utf8(output.stdout).unwrap();
+        let differ = differ
+            .lines()
+            .map(|line| line.split("/same/").last().unwrap());
+        let expected = ["README.md differ", "cached-lambda.toml differ"];
+        assert_eq!(differ.collect::<Vec<_>>(), expected, "{iac}");
+
+        for file in files_of(&minimal) {
+            // The cache's own examples are its affair, and there is a crate of that name.
+            if file.starts_with(minimal.join("cache-core")) || file.ends_with("Cargo.lock") {
+                continue;
+            }
+            let text = fs::read_to_string(&file).unwrap();
+            let told = text.lines().filter(|line| word.is_match(line));
+            assert_eq!(told.collect::<Vec<_>>(), [""; 0], "{}", file.display());
+        }
+    }
+}
+
+/// Every file of a rendered workspace.
+fn files_of(workspace: &Path) -> Vec<PathBuf> {
+    let mut find = Command::new("find");
+    let output = find.arg(workspace).args(["-type", "f"]).output().unwrap();
+    let list = String::from_utf8(output.stdout).unwrap();
+    list.lines().map(PathBuf::from).collect()
 }
 
 fn check_rendered(workspace: &Path) {
-    let list = Command::new("find")
-        .arg(workspace)
-        .args(["-type", "f"])
-        .output()
-        .unwrap();
-    let list = String::from_utf8(list.stdout).unwrap();
-    assert!(list.lines().count() > 40, "{list}");
-    for file in list.lines().filter(|file| !file.ends_with("Cargo.lock")) {
+    let files = files_of(workspace);
+    assert!(files.len() > 40, "{files:?}");
+    for file in files.iter().filter(|file| !file.ends_with("Cargo.lock")) {
         let text = fs::read_to_string(file).unwrap();
-        if !file.ends_with(".rs") {
+        let file = file.display();
+        if !is_rust(&file.to_string()) {
             assert_eq!(checks::lint::unrendered(&text), [""; 0], "{file}");
         }
         for back in ["ci/checks", "template/", "generator", "github.com/"] {
@@ -217,8 +297,12 @@ fn links_in_markdown_lead_somewhere() {
         .filter(|file| file.ends_with(".md") && !file.starts_with("template/"))
         .map(|file| root().join(file))
         .collect();
-    for (trigger, iac) in [("direct", "sam"), ("function-url", "terraform")] {
-        let chosen = ["--trigger", trigger, "--iac", iac];
+    let variants = [
+        ("direct", "sam", "quote"),
+        ("function-url", "terraform", "minimal"),
+    ];
+    for (trigger, iac, start) in variants {
+        let chosen = ["--trigger", trigger, "--iac", iac, "--start", start];
         texts.push(checks::render(folder.path(), iac, &chosen).join("README.md"));
     }
     let link = regex::Regex::new(r"\]\(([^)\s]+)\)").unwrap();

@@ -10,24 +10,26 @@ use std::process::{Command, Stdio};
 use cargo_generate::{GenerateArgs, TemplatePath, Vcs};
 
 /// Answers as the two take them: the flags of one are the definitions of the other.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "arch",
     "memory_mb",
     "ttl_policy",
     "ttl_seconds",
     "trigger",
     "iac",
+    "start",
 ];
-const FLAGS: [&str; 6] = [
+const FLAGS: [&str; 7] = [
     "--arch",
     "--memory",
     "--ttl-policy",
     "--ttl",
     "--trigger",
     "--iac",
+    "--start",
 ];
-type Values = [&'static str; 6];
-const DEFAULTS: Values = ["arm64", "256", "fixed", "60", "direct", "sam"];
+type Values = [&'static str; 7];
+const DEFAULTS: Values = ["arm64", "256", "fixed", "60", "direct", "sam", "quote"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -159,17 +161,19 @@ fn both_give_the_same_files_for_every_combination() {
         for policy in ["fixed", "per-item", "immutable"] {
             for trigger in ["direct", "function-url"] {
                 for iac in ["sam", "terraform"] {
-                    // Names and edges take turns.
-                    let (name, folder) = names[made % names.len()];
-                    let (memory, ttl) = (memory[made % memory.len()], ttl[made % ttl.len()]);
-                    let values = [arch, memory, policy, ttl, trigger, iac];
-                    assert_both_make(&root().join("template"), name, folder, values);
-                    made += 1;
+                    for start in ["quote", "minimal"] {
+                        // Names and edges take turns.
+                        let (name, folder) = names[made % names.len()];
+                        let (memory, ttl) = (memory[made % memory.len()], ttl[made % ttl.len()]);
+                        let values = [arch, memory, policy, ttl, trigger, iac, start];
+                        assert_both_make(&root().join("template"), name, folder, values);
+                        made += 1;
+                    }
                 }
             }
         }
     }
-    assert_eq!(made, 24);
+    assert_eq!(made, 48);
 }
 
 /// A repository with the files of this one as they are now, committed or not.
@@ -304,6 +308,8 @@ fn both_refuse_the_same_values() {
         (4, "function_url"),
         (5, "SAM"),
         (5, "cdk"),
+        (6, "Quote"),
+        (6, "empty"),
     ] {
         let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut values = DEFAULTS;

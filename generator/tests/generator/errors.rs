@@ -128,6 +128,22 @@ help: try this
 "#]]
     );
     assert_data_eq!(
+        wrong(&["new", "x", "--start", "empty"]),
+        str![[r#"
+error: `empty` is not allowed for `--start`
+ |
+ | cached-lambda new x --start empty
+ |                             ^^^^^ use quote or minimal
+ |
+help: try this
+ |
+ - cached-lambda new x --start empty
+ + cached-lambda new x --start minimal
+ |
+
+"#]]
+    );
+    assert_data_eq!(
         wrong(&["new", "x", "--vcs", "svn"]),
         str![[r#"
 error: `svn` is not allowed for `--vcs`
@@ -371,7 +387,7 @@ error: `nowhere` is not a folder that can be read
 error: there is no parameter `tll`
  |
  | cached-lambda explain tll
- |                       ^^^ the parameters are name, arch, memory, ttl-policy, ttl, trigger and iac
+ |                       ^^^ the parameters are name, arch, memory, ttl-policy, ttl, trigger, iac and start
  |
 help: try this
  |
@@ -582,7 +598,7 @@ error: there is no parameter `memory`
  --> team.toml:3:1
   |
 3 | memory = 512
-  | ^^^^^^ the keys are project-name, arch, memory_mb, ttl_policy, ttl_seconds, trigger, iac and template-version
+  | ^^^^^^ the keys are project-name, arch, memory_mb, ttl_policy, ttl_seconds, trigger, iac, start and template-version
 
 error: `0` is not allowed for `ttl_seconds`
  --> team.toml:4:15

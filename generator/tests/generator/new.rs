@@ -47,6 +47,7 @@ ttl_policy = "fixed"
 ttl_seconds = 300
 trigger = "direct"
 iac = "sam"
+start = "quote"
 
 "#]]
     );
@@ -190,7 +191,7 @@ fn json_is_one_object_that_says_what_is_on_the_disk() {
     );
     let answers = serde_json::json!({
         "project-name": "my-svc", "arch": "arm64", "memory_mb": 256, "ttl_policy": "fixed",
-        "ttl_seconds": 300, "trigger": "direct", "iac": "sam",
+        "ttl_seconds": 300, "trigger": "direct", "iac": "sam", "start": "quote",
     });
     assert_eq!(report["answers"], answers);
     let files = report["files"].as_array().unwrap();

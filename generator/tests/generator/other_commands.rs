@@ -17,7 +17,7 @@ fn each_parameter_is_explained_by_each_of_its_names() {
     assert_data_eq!(
         by_flag,
         str![[r#"
---ttl-policy  How long items live: fixed, per-item or immutable
+--ttl-policy  Lifetime: fixed, per-item or immutable
 ttl_policy in cached-lambda.toml and for cargo generate
 
 When a cached item is too old to be used. `fixed` suits data that changes now and then and may
@@ -26,7 +26,8 @@ seconds, which is DynamoDB's TTL attribute; an item past it counts as absent. `i
 data that is never changed under its key, such as versions or hashes: without a TTL, a wrong value
 stays until Lambda ends the environment, which takes hours.
 
-It can be changed with each deployment, and the kill switch turns every cache off.
+It is for each kind of item that declares no policy of its own. It can be changed with each
+deployment, also for one kind, and the kill switch turns every cache off.
 
 Values
   fixed         every item for the TTL
@@ -57,6 +58,9 @@ fn what_a_parameter_changes_is_read_from_what_is_rendered() {
         ("trigger", "- handler/src/bin/direct.rs"),
         ("trigger", "+ handler/src/bin/function_url.rs"),
         ("iac", "+ infra/main.tf"),
+        ("start", "+ samples/minimal/request.json"),
+        ("start", "+ handler/src/domain.rs"),
+        ("start", "- handler/src/domain/mod.rs"),
         ("memory", "~ infra/template.yaml"),
         ("arch", "~ infra/template.yaml"),
         ("name", "~ README.md"),
@@ -75,10 +79,11 @@ fn all_parameters_are_explained_in_short() {
 <NAME>         Names the folder, the stack and its resources
 --arch         Processor: arm64 or x86_64 [default: arm64]
 --memory       Memory in MB, 128 to 10240 [default: 256]
---ttl-policy   How long items live: fixed, per-item or immutable [default: fixed]
+--ttl-policy   Lifetime: fixed, per-item or immutable [default: fixed]
 --ttl          Time to live: 90, 30s, 5m; up to 24h [default: 60]
 --trigger      Trigger: direct or function-url [default: direct]
 --iac          What deploys it: sam or terraform [default: sam]
+--start        Start: quote (the example) or minimal [default: quote]
 
 `cached-lambda explain <PARAMETER>` says more about one, such as `explain ttl`.
 
@@ -139,7 +144,7 @@ fn completions_and_the_manual_name_every_flag() {
     let man = man.replace('\\', "");
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let (script, _) = succeeds(folder.path(), &["completions", shell]);
-        for flag in ["ttl-policy", "dry-run", "trigger", "iac"] {
+        for flag in ["ttl-policy", "dry-run", "trigger", "iac", "start"] {
             assert!(
                 script.contains(flag) && man.contains(flag),
                 "{shell} {flag}"
@@ -156,6 +161,7 @@ fn bash_completes_flags_and_their_values() {
         ("new --me", "--memory"),
         ("new --arch x", "x86_64"),
         ("new x --ttl-policy pe", "per-item"),
+        ("new x --start m", "minimal"),
     ] {
         let script = format!(
             "source <('{BINARY}' completions bash)

@@ -144,6 +144,8 @@ fn what_no_flag_gave_is_asked_and_the_summary_is_confirmed() {
     terminal.press(ENTER);
     terminal.shows("What deploys it");
     terminal.press(ENTER);
+    terminal.shows("What it starts with");
+    terminal.press(ENTER);
     terminal.shows("Make it? (Y/n)");
     assert_eq!(names(folder.path()), [""; 0]);
     terminal.press(ENTER);
@@ -188,6 +190,8 @@ fn nothing_is_asked_where_flags_and_a_file_say_all() {
         "direct",
         "--iac",
         "sam",
+        "--start",
+        "minimal",
     ];
     let (code, screen) = Terminal::run(folder.path(), &arguments).ends();
     assert_eq!(code, 0, "{screen}");
@@ -248,9 +252,11 @@ fn an_interrupted_or_declined_confirmation_leaves_nothing() {
             "60",
             "--trigger",
             "direct",
+            "--iac",
+            "sam",
         ];
         let mut terminal = Terminal::run(folder.path(), &arguments);
-        terminal.shows("What deploys it");
+        terminal.shows("What it starts with");
         terminal.press(ENTER);
         terminal.shows("Make it? (Y/n)");
         terminal.press(keys);
@@ -355,6 +361,8 @@ fn the_same_without_questions_makes_the_same() {
         "direct",
         "--iac",
         "sam",
+        "--start",
+        "quote",
         "--vcs",
         "none",
         "--dry-run",
@@ -366,7 +374,7 @@ fn the_same_without_questions_makes_the_same() {
     assert!(
         screen.contains(
             "cached-lambda new x --arch arm64 --memory 256 --ttl-policy fixed --ttl 60 --trigger direct \
-             --iac sam --path='-a b' --vcs none --dry-run"
+             --iac sam --start quote --path='-a b' --vcs none --dry-run"
         ),
         "{screen}"
     );

@@ -1,9 +1,9 @@
-//! A price quote from DynamoDB items that are read often and change seldom.
+//! A Lambda function that answers from DynamoDB items, most of them from memory.
 //!
-//! Data goes one way: event -> request -> caches -> quote -> response. [`quote`] is the example, and
-//! all that has to be replaced; entry points and tests use it by the names below.
+//! Data goes one way: event -> request -> caches -> answer. [`domain`] is all that has to be replaced;
+//! entry points and tests use it by the names below.
 
+pub mod domain;
 pub mod lambda;
-pub mod quote;
 
-pub use quote::{Caches, Error, KEY, Quote as Answer, answer, open};
+pub use domain::{Answer, Caches, Error, KEY, answer, open};

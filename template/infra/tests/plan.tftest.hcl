@@ -62,11 +62,13 @@ run "as_it_is_rendered" {
   }
 
   assert {
-    condition = [for statement in jsondecode(aws_iam_role_policy.function.policy).Statement : statement.Action] == [
-      ["dynamodb:GetItem", "dynamodb:BatchGetItem"],
-      ["logs:CreateLogStream", "logs:PutLogEvents"],
-      ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
-    ]
+    condition = length(setsubtract(
+      flatten(jsondecode(aws_iam_role_policy.function.policy).Statement[*].Action),
+      concat(
+        [for action in ["GetItem", "BatchGetItem", "Query"] : "dynamodb:${action}"],
+        ["logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+      ),
+    )) == 0
     error_message = "The function may read its table, write its log and its traces, and nothing else."
   }
 
@@ -83,6 +85,15 @@ run "as_it_is_rendered" {
   assert {
     condition     = length(aws_cloudwatch_metric_alarm.errors.alarm_actions) == 0
     error_message = "Without a topic alarms send nothing."
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.load_errors.namespace == local.name
+      && aws_cloudwatch_metric_alarm.load_errors.dimensions == tomap({ FunctionName = local.name })
+      && length(aws_cloudwatch_metric_alarm.load_errors.metric_query) == 0
+    )
+    error_message = "The alarm must watch the failed loads of all caches together, and name none."
   }
 
   assert {
@@ -137,6 +148,7 @@ run "every_variable_has_its_limits" {
     reserved_concurrency   = -2
     alarm_topic_arn        = "topic"
     error_rate_percent     = 101
+    load_errors_per_minute = -1
     name                   = "1st"
   }
 
@@ -152,6 +164,7 @@ run "every_variable_has_its_limits" {
     var.reserved_concurrency,
     var.alarm_topic_arn,
     var.error_rate_percent,
+    var.load_errors_per_minute,
     var.name,
   ]
 }
@@ -164,10 +177,12 @@ run "the_edges_are_allowed" {
     ttl_policy             = "immutable"
     ttl_seconds            = 0
     stale_if_error_seconds = 86400
+    existing_table_name    = join("", [for _ in range(255) : "a"])
     log_retention_days     = 3653
     ephemeral_storage_mb   = 10240
     reserved_concurrency   = 0
     error_rate_percent     = 100
+    load_errors_per_minute = 0
     cache_enabled          = false
     deletion_protection    = false
     point_in_time_recovery = false
@@ -177,6 +192,11 @@ run "the_edges_are_allowed" {
   assert {
     condition     = aws_lambda_function.function.environment[0].variables.CACHE_ENABLED == "false"
     error_message = "The kill switch must reach the function."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.load_errors.threshold == 0
+    error_message = "The alarm must have its threshold."
   }
 
   assert {

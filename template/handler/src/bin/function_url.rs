@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn another_path_or_method_is_refused() {
         assert_eq!(
-            refusal(event("/quote", "POST", "{}", false)),
+            refusal(event("/other", "POST", "{}", false)),
             (404, "NotFound".into())
         );
         for method in ["GET", "PUT", "OPTIONS", "HEAD"] {

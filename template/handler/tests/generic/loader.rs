@@ -124,7 +124,7 @@ async fn reads_are_consistent_only_on_demand() {
 }
 
 #[tokio::test]
-async fn an_item_that_cannot_be_decoded_fails_alone_and_is_not_quoted() {
+async fn an_item_that_cannot_be_decoded_fails_alone_and_is_not_shown() {
     let table = Table::with_key(PK).await;
     table.put("key-1", json!({"size": 1})).await;
     table.put("key-2", json!({"size": "secret"})).await;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use cache_core::Deadline;
 use cache_core::dynamodb::ReadError;
 
-pub use amounts::{Quote, QuoteLine, quote};
+pub use amounts::{Quote, Quote as Answer, QuoteLine, quote};
 pub use caches::{Caches, Customer, KEY, Pricing, Product, open};
 pub use error::Error;
 pub use request::{Line, Request};

@@ -1,0 +1,1 @@
+../../../template/handler/src/domain.rs.liquid
