@@ -70,6 +70,10 @@ fn the_template_records_the_version_of_the_generator() {
         recorded.contains(&format!("template-version = {version}\n")),
         "{version}"
     );
+    // Where a copy of it alone comes from.
+    let vendored = fs::read_to_string(root().join("template/cache-core/Cargo.toml")).unwrap();
+    let from = format!("# From cached-lambda {},", version.as_str().unwrap());
+    assert!(vendored.starts_with(&from), "{from}");
 }
 
 #[test]

@@ -5,36 +5,43 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
 
 use checks::{cargo, passes_its_own_checks, root, succeed};
 
+/// One test renders and builds at a time. Cargo takes workspaces that are built into one folder for the
+/// same by their crates' names, and tells them apart by when their files were written: what is built
+/// has to be the last that was rendered.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 /// A file that a patch changed, with the lines that it added and removed.
 struct Changed {
-    file: String,
     added: u32,
     removed: u32,
+    file: String,
 }
 
-fn git(workspace: &Path, arguments: &[&str]) -> Command {
-    let mut git = Command::new("git");
-    git.current_dir(workspace).args(arguments);
-    git
-}
-
-/// Applies a patch as a user does, in a repository: git passes over what is outside of it.
+/// Applies a patch as a user does, in a repository: inside of another one git would apply nothing.
 fn apply(workspace: &Path, patch: &Path) -> Vec<Changed> {
-    succeed(&mut git(workspace, &["init", "--quiet"]));
-    succeed(&mut git(workspace, &["add", "--all"]));
-    succeed(git(workspace, &["apply"]).arg(patch));
-    succeed(&mut git(workspace, &["add", "--all", "--intent-to-add"]));
-    let diff = git(workspace, &["diff", "--numstat"]).output().unwrap();
-    let diff = String::from_utf8(diff.stdout).unwrap();
-    let changed = diff.lines().map(|line| {
+    succeed(Command::new("git").args(["init", "--quiet"]).arg(workspace));
+    let mut apply = Command::new("git");
+    apply.current_dir(workspace);
+    apply.args(["apply", "--numstat", "--apply"]).arg(patch);
+    let output = apply.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let changed = String::from_utf8(output.stdout).unwrap();
+    let changed = changed.lines().map(|line| {
         let columns: Vec<_> = line.split('\t').collect();
         Changed {
-            file: columns[2].into(),
             added: columns[0].parse().unwrap(),
             removed: columns[1].parse().unwrap(),
+            file: columns[2].into(),
         }
     });
     changed.collect()
@@ -42,8 +49,11 @@ fn apply(workspace: &Path, patch: &Path) -> Vec<Changed> {
 
 /// `GET /users/{id}/features?tenant={id}` over an existing table with a sort key, with four kinds of
 /// data of four policies, one of them a Query. With its tests and its infrastructure.
+///
+/// Where the patch does not apply any more: render as here, `git apply --reject`, mend, `git diff`.
 #[test]
 fn another_service_is_made_of_the_minimal_start_by_a_small_patch() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let chosen = [
         "--start",
@@ -55,13 +65,8 @@ fn another_service_is_made_of_the_minimal_start_by_a_small_patch() {
     ];
     let workspace = checks::render(folder.path(), "entitlements", &chosen);
     let changed = apply(&workspace, &root().join("ci/checks/entitlements.patch"));
-    for Changed {
-        file,
-        added,
-        removed,
-    } in &changed
-    {
-        println!("{file:<32} +{added:<3} -{removed}");
+    for it in &changed {
+        println!("{:<32} +{:<3} -{}", it.file, it.added, it.removed);
     }
     let added: u32 = changed.iter().map(|it| it.added).sum();
     let removed: u32 = changed.iter().map(|it| it.removed).sum();
@@ -82,6 +87,7 @@ fn declaration_of_promotions() -> String {
 
 #[test]
 fn one_more_kind_is_bounded_measured_alarmed_and_switched_off_by_its_declaration_alone() {
+    let _alone = alone();
     let declaration = declaration_of_promotions();
     let hunks = declaration
         .lines()
