@@ -198,8 +198,9 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     }
 
     /// Stores what was just written to the source, so that nobody has to read it. Wins over a load
-    /// under way, as [`invalidate`](Self::invalidate) does. Its time to live starts now; with a
-    /// [`Found`], an end of its own counts as if it had been read.
+    /// under way, as [`invalidate`](Self::invalidate) does. Its time to live starts now,
+    /// so call it right behind the write; with a [`Found`], an end of its own counts as if it had been
+    /// read. Two writes at once may be put in another order than they were made: invalidate then.
     ///
     /// Call it after the write has succeeded. Where it is not known whether it has, invalidate.
     pub fn put(&self, key: K, value: impl Into<Found<V>>) {

@@ -19,6 +19,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,9 +47,16 @@ pub struct Environment {
 }
 
 /// Everything that is wrong with the configuration, on one line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid configuration: {}", .0.join("; "))]
 pub struct EnvironmentError(Vec<String>);
+
+/// The same line: it is what a `main` that returns it prints.
+impl fmt::Debug for EnvironmentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
 
 /// How long a kind's values live, as far as somebody said so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

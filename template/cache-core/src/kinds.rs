@@ -105,10 +105,11 @@ macro_rules! caches {
                 $($source: $type),*
             ) -> ::std::result::Result<Self, $crate::environment::EnvironmentError> {
                 let mut plan = $crate::kinds::Plan::new(environment, &[$(stringify!($kind)),+]);
-                $(let $kind = plan.declare::<$cache>(
+                // Together, so that a kind that is called as a source does not hide it from the next.
+                let ($($kind,)+) = ($(plan.declare::<$cache>(
                     stringify!($kind),
                     $crate::caches!(@kind $sources $cache, $declaration),
-                );)+
+                ),)+);
                 let mut plan = plan.check()?;
                 ::std::result::Result::Ok($name {
                     $($kind: plan.build($kind),)+

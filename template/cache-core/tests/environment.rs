@@ -242,6 +242,24 @@ async fn the_memory_is_divided_by_the_weights_and_no_kind_has_less_than_the_leas
 }
 
 #[test]
+fn a_kind_may_be_called_as_a_source() {
+    caches! {
+        struct Named(source: Source) {
+            source: Numbers = Kind::of(source.numbers());
+            other: Numbers = Kind::of(source.numbers());
+        }
+    }
+    let nothing = Environment::of([("", ""); 0]);
+    assert_eq!(
+        Named::new(nothing, Source::default())
+            .unwrap()
+            .stats()
+            .len(),
+        2
+    );
+}
+
+#[test]
 fn every_kind_is_counted() {
     let setup = setup(&[]);
     let names: Vec<_> = setup
@@ -333,6 +351,7 @@ fn a_weight_of_zero_and_too_little_memory_are_told_with_the_kind() {
     let error = Weightless::new(nothing, Source::default()).err().unwrap();
     let expected = "invalid configuration: the kind none has the weight 0, allowed: from 1 on";
     assert_eq!(error.to_string(), expected);
+    assert_eq!(format!("{error:?}"), expected, "as `main` prints it");
     // A percent of 80 MB is enough for three kinds, and these are six.
     let error = refused(&[("CACHE_MEMORY_PERCENT", "1")]);
     assert_eq!(
