@@ -215,13 +215,13 @@ async fn logs_one_line_for_an_invocation_and_no_values(
         assert_eq!(own.count(), lines, "{said}");
         assert!(!said.contains("Anvil") && !said.contains("gold"), "{said}");
     }
-    // And without any level, what went wrong.
+    // And without any level, what went wrong: one of the three kinds is the first to fail.
     let nowhere = "http://127.0.0.1:1";
     let function = Function::start(&wrapper, nowhere, &[]).await;
     function.invoke(quote("c-1")).await.unwrap_err();
     let said = std::fs::read_to_string(&log).unwrap();
     assert!(
-        said.contains("a load failed") && said.contains(r#""kind":"customers""#),
+        said.contains("a load failed") && said.contains(r#""kind":""#),
         "{said}"
     );
 }
