@@ -3,8 +3,8 @@
 //! Without this an outage costs every request a full time-out.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
 
 use crate::Error;
@@ -12,96 +12,184 @@ use crate::clock::Reading;
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(2);
-/// A failure this old starts again at [`FIRST`], and is forgotten.
+/// A load that is sent so long after a failure starts again at [`FIRST`] if it fails too.
 const FORGET: Duration = Duration::from_secs(4);
 
-/// Bounds the memory that failing keys take.
-const MOST_KEYS: usize = 1000;
+/// What a failing key takes beside its heap and the text of its error.
+const OVERHEAD: u64 = 256;
+
+/// More keys that were invalidated during an outage than this end its back-off for all.
+const MOST_SPARED: usize = 1000;
+
+/// Why a key could not be read, and the bytes that it takes to remember that.
+pub(crate) struct Reason<E> {
+    pub error: Error<E>,
+    pub bytes: u64,
+}
+
+impl<E> Reason<E> {
+    /// Of a key of type `K`; the key has allocated `heap` bytes.
+    pub fn new<K>(error: Error<E>, heap: usize) -> Self
+    where
+        Error<E>: ToString,
+    {
+        let heap = heap.saturating_add(error.to_string().len()) as u64;
+        let flat = OVERHEAD + size_of::<K>() as u64;
+        let bytes = flat.saturating_add(heap);
+        Reason { error, bytes }
+    }
+}
+
+impl<E> Clone for Reason<E> {
+    fn clone(&self) -> Self {
+        Reason {
+            error: self.error.clone(),
+            bytes: self.bytes,
+        }
+    }
+}
 
 struct Failure<E> {
     at: Reading,
     pause: Duration,
-    error: Error<E>,
+    reason: Reason<E>,
 }
 
 impl<E> Failure<E> {
-    fn younger_than(&self, limit: Duration, now: Reading) -> bool {
+    fn is_paused(&self, now: Reading) -> bool {
         // A clock that ran backwards ends a pause, as it ends an entry.
-        now.since(self.at).is_some_and(|age| age < limit)
+        now.since(self.at).is_some_and(|age| age < self.pause)
     }
 }
 
 /// The failures that still answer: of single keys, and of the loader as a whole.
 pub(crate) struct BackOff<K, E> {
     keys: HashMap<K, Failure<E>>,
+    /// What `keys` takes, and may take.
+    bytes: u64,
+    most: u64,
     loader: Option<Failure<E>>,
+    /// The hashes of the keys that were invalidated since the loader failed.
+    spared: HashSet<u64>,
+    /// The key whose load failed, of all loads since the last success: about the others it says
+    /// nothing yet.
+    suspect: Option<K>,
+    hasher: RandomState,
 }
 
-impl<K: Hash + Eq, E> BackOff<K, E> {
-    pub fn new() -> Self {
+impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
+    /// Remembers failing keys within `most` bytes.
+    pub fn new(most: u64) -> Self {
         BackOff {
             keys: HashMap::new(),
+            bytes: 0,
+            most,
             loader: None,
+            spared: HashSet::new(),
+            suspect: None,
+            hasher: RandomState::new(),
         }
     }
 
     /// The error to answer with instead of loading `key`, if any.
     pub fn error(&self, key: &K, now: Reading) -> Option<Error<E>> {
-        [self.loader.as_ref(), self.keys.get(key)]
+        let is_spared = !self.spared.is_empty() && self.spared.contains(&self.hasher.hash_one(key));
+        let loader = self.loader.as_ref().filter(|_| !is_spared);
+        [loader, self.keys.get(key)]
             .into_iter()
             .flatten()
-            .find(|failure| failure.younger_than(failure.pause, now))
-            .map(|failure| failure.error.clone())
+            .find(|failure| failure.is_paused(now))
+            .map(|failure| failure.reason.error.clone())
+    }
+
+    /// Notes that a load of `keys`, sent at `sent`, failed as a whole. That of a single key counts
+    /// for that key, until another's fails too before any load succeeds.
+    pub fn load_failed(&mut self, keys: &[K], reason: &Reason<E>, sent: Reading, now: Reading) {
+        if let [key] = keys
+            && self.loader.is_none()
+            && self.suspect.as_ref().is_none_or(|suspect| suspect == key)
+        {
+            self.suspect = Some(key.clone());
+            return self.key_failed(key, reason, sent, now);
+        }
+        self.loader = Some(next(self.loader.take(), reason, sent, now));
+        self.spared.clear();
     }
 
     /// Notes that a key failed in a load that was sent at `sent`.
-    pub fn key_failed(&mut self, key: K, error: Error<E>, sent: Reading, now: Reading) {
-        let last = self.keys.remove(&key);
-        // Where so many fail at once their own pauses are the least of the problems.
-        if self.keys.len() < MOST_KEYS {
-            self.keys.insert(key, next(last, error, sent, now));
+    pub fn key_failed(&mut self, key: &K, reason: &Reason<E>, sent: Reading, now: Reading) {
+        let failure = next(self.take(key), reason, sent, now);
+        self.bytes = self.bytes.saturating_add(failure.reason.bytes);
+        self.keys.insert(key.clone(), failure);
+        while self.bytes > self.most {
+            let oldest = self
+                .keys
+                .iter()
+                .min_by_key(|(_, failure)| failure.at.monotonic);
+            let Some(key) = oldest.map(|(key, _)| key.clone()) else {
+                break;
+            };
+            self.take(&key);
         }
     }
 
-    /// Notes that a load failed as a whole.
-    pub fn loader_failed(&mut self, error: Error<E>, sent: Reading, now: Reading) {
-        self.loader = Some(next(self.loader.take(), error, sent, now));
-    }
-
-    /// Forgets the failures of keys that have become old.
-    pub fn sweep(&mut self, now: Reading) {
-        self.keys
-            .retain(|_, failure| failure.younger_than(FORGET, now));
-    }
-
     pub fn succeeded(&mut self, key: &K) {
-        self.keys.remove(key);
+        self.take(key);
         self.loader = None;
+        self.suspect = None;
     }
 
+    /// Who asks for `key` from now on is not answered with a failure from before.
     pub fn forget<Q>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.keys.remove(key);
+        self.take(key);
+        if self.loader.is_some() {
+            self.spared.insert(self.hasher.hash_one(key));
+        }
+        if self.spared.len() > MOST_SPARED {
+            self.loader = None;
+            self.spared = HashSet::new();
+        }
     }
 
     pub fn forget_all(&mut self) {
-        *self = BackOff::new();
+        *self = BackOff::new(self.most);
+    }
+
+    fn take<Q>(&mut self, key: &Q) -> Option<Failure<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let failure = self.keys.remove(key)?;
+        self.bytes = self.bytes.saturating_sub(failure.reason.bytes);
+        Some(failure)
     }
 }
 
-fn next<E>(last: Option<Failure<E>>, error: Error<E>, sent: Reading, now: Reading) -> Failure<E> {
-    let pause = match last.filter(|last| last.younger_than(FORGET, now)) {
-        // Sent before that failure was known: the same incident, not a further one.
-        Some(last) if sent.since(last.at).is_none() => return last,
-        Some(last) => LONGEST.min(last.pause * 2),
+fn next<E>(
+    last: Option<Failure<E>>,
+    reason: &Reason<E>,
+    sent: Reading,
+    now: Reading,
+) -> Failure<E> {
+    // One from before a clock ran backwards would never end.
+    let pause = match last.filter(|last| now.since(last.at).is_some()) {
+        // From that failure to the load, which itself may take longer than any pause.
+        Some(last) => match sent.since(last.at) {
+            // Sent before that failure was known: the same incident, not a further one.
+            None => return last,
+            Some(after) if after < FORGET => LONGEST.min(last.pause * 2),
+            Some(_) => FIRST,
+        },
         None => FIRST,
     };
     Failure {
         at: now,
         pause,
-        error,
+        reason: reason.clone(),
     }
 }

@@ -1,23 +1,23 @@
 //! The cache itself: look up, join or start a flight, wait.
 
 use std::borrow::Borrow;
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
+use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use crate::backoff::BackOff;
+use crate::backoff::{BackOff, Reason};
 use crate::clock::{Clock, Reading};
-use crate::flight::{self, Seat, Ticket};
+use crate::flight::{self, Flight, Ticket};
 use crate::stats::Counters;
-use crate::store::{self, Reader, Writer};
+use crate::store::{Entry, Reader, Writer};
 use crate::ttl::{Freshness, Rules};
-use crate::{Builder, Deadline, Error, Found, Key, Loader, Stats, Value};
+use crate::{Builder, Deadline, Error, Found, Key, Loader, Stats, Value, lock};
 
 /// An answer for one key: the value, its absence, or why neither is known.
 pub(crate) type Answer<V, E> = Result<Option<V>, Error<E>>;
@@ -48,7 +48,7 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
 pub(crate) struct Changing<K, V, E> {
     pub entries: Writer<K, V>,
     /// The flight that a key is on: who asks for the key joins it, and only it may store the key.
-    pub seats: HashMap<K, Seat<K, V, E>>,
+    pub seats: HashMap<K, Arc<Flight<K, V, E>>>,
     pub back_off: BackOff<K, E>,
 }
 
@@ -91,14 +91,22 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     ///
     /// # Cancellation
     /// Safe to drop: others that wait for the same load go on, and the last one to leave ends it.
-    pub async fn get<Q>(&self, key: &Q, deadline: &Deadline) -> Answer<V, L::Error>
+    // Not `async`, here and below: in a task the compiler has to be told that this is `Send`, since
+    // it cannot infer it for keys with a lifetime.
+    pub fn get<Q>(
+        &self,
+        key: &Q,
+        deadline: &Deadline,
+    ) -> impl Future<Output = Answer<V, L::Error>> + Send
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        match self.0.hit(key) {
-            Some(answer) => Ok(answer),
-            None => self.load(key.to_owned(), deadline).await,
+        async move {
+            match self.0.hit(key) {
+                Some(answer) => Ok(answer),
+                None => self.load(key.to_owned(), deadline).await,
+            }
         }
     }
 
@@ -106,17 +114,17 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     ///
     /// # Errors
     /// As `get`.
-    pub async fn get_or_default<Q>(
+    pub fn get_or_default<Q>(
         &self,
         key: &Q,
         deadline: &Deadline,
-    ) -> Result<V, Error<L::Error>>
+    ) -> impl Future<Output = Result<V, Error<L::Error>>> + Send
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
         V: Default,
     {
-        Ok(self.get(key, deadline).await?.unwrap_or_default())
+        async move { Ok(self.get(key, deadline).await?.unwrap_or_default()) }
     }
 
     async fn load(&self, key: K, deadline: &Deadline) -> Answer<V, L::Error> {
@@ -135,52 +143,67 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     /// The values of many keys, as [`get`](Self::get) gives each. What must be loaded is loaded
     /// in one call of the loader; what is already being loaded is waited for. Duplicates are
     /// answered once. What is cached is fresh at the time of the call.
-    pub async fn get_many(
+    pub fn get_many<I>(
         &self,
-        keys: impl IntoIterator<Item = K>,
+        keys: I,
         deadline: &Deadline,
-    ) -> HashMap<K, Answer<V, L::Error>> {
+    ) -> impl Future<Output = HashMap<K, Answer<V, L::Error>>> + Send
+    where
+        I: IntoIterator<Item = K>,
+    {
         let mut answers = HashMap::new();
         let mut missing = HashSet::new();
         for key in keys {
-            if let Entry::Vacant(place) = answers.entry(key) {
-                match self.0.hit(place.key()) {
-                    Some(answer) => drop(place.insert(Ok(answer))),
-                    None => drop(missing.insert(place.into_key())),
-                }
+            if answers.contains_key(&key) || missing.contains(&key) {
+                continue;
+            }
+            match self.0.hit(&key) {
+                Some(answer) => drop(answers.insert(key, Ok(answer))),
+                None => drop(missing.insert(key)),
             }
         }
-        if missing.is_empty() {
-            return answers;
+        async move {
+            if !missing.is_empty() {
+                self.load_many(missing, deadline, &mut answers).await;
+            }
+            answers
         }
+    }
+
+    async fn load_many(
+        &self,
+        missing: HashSet<K>,
+        deadline: &Deadline,
+        answers: &mut HashMap<K, Answer<V, L::Error>>,
+    ) {
         // Declared before the lock is taken, so dropped after it: see `Ticket`.
-        let mut waiting = Vec::new();
+        let mut flights = HashMap::new();
         {
             let mut changing = self.0.lock();
             let mut to_load = Vec::new();
             for key in missing {
                 match self.0.way(&mut changing, &key, deadline) {
                     Way::Now(answer) => drop(answers.insert(key, answer)),
-                    Way::Join(ticket) => waiting.push((key, ticket)),
+                    Way::Join(ticket) => {
+                        let flight = flights.entry(ticket.flight_id());
+                        flight.or_insert((ticket, Vec::new())).1.push(key);
+                    }
                     Way::Load => to_load.push(key),
                 }
             }
             if !to_load.is_empty() {
                 let ticket = flight::start(&self.0, &mut changing, to_load.clone(), deadline);
-                waiting.extend(to_load.into_iter().map(|key| (key, ticket.clone())));
+                flights.insert(ticket.flight_id(), (ticket, to_load));
             }
         }
-        let tickets = waiting
-            .iter()
-            .map(|(_, ticket)| (ticket.flight_id(), ticket));
-        let one_of_each = tickets.collect::<HashMap<_, _>>().into_values();
-        let landings = join_all(one_of_each.map(Ticket::wait));
+        let landings = join_all(flights.values().map(|(ticket, _)| ticket.wait()));
         self.0.waiting(deadline.limit(landings)).await;
-        for (key, ticket) in waiting {
-            let answer = self.0.landed(&key, &ticket);
-            answers.insert(key, answer);
+        for (ticket, keys) in flights.into_values() {
+            for key in keys {
+                let answer = self.0.landed(&key, &ticket);
+                answers.insert(key, answer);
+            }
         }
-        answers
     }
 
     /// Forgets `key`. Who asks from now on gets what the source says from now on, also if a load
@@ -205,20 +228,21 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     /// Call it after the write has succeeded. Where it is not known whether it has, invalidate.
     pub fn put(&self, key: K, value: impl Into<Found<V>>) {
         let now = self.0.clock.now();
-        let entry = self.0.entry_of(&key, Some(value.into()), now, now);
+        let entry = Arc::new(self.0.entry_of(key, Some(value.into()), now, now));
         let mut changing = self.0.lock();
-        changing.forget(&key);
-        if !self.0.rules.bypass() {
-            changing.entries.put(key, entry);
-        }
+        changing.forget(&entry.key);
+        self.0.store(&mut changing, &entry);
     }
 
     /// Forgets everything, as [`invalidate`](Self::invalidate) forgets one key.
     pub fn invalidate_all(&self) {
         let mut changing = self.0.lock();
-        changing.seats.clear();
+        changing.seats = HashMap::new();
         changing.back_off.forget_all();
-        changing.entries.clear();
+        drop(changing);
+        // Whoever has to wait meanwhile waits for some of them alone.
+        let mut hashes = self.0.entries.hashes();
+        while self.0.lock().entries.remove_some(&mut hashes) {}
     }
 
     /// What this cache has done since it was built.
@@ -240,22 +264,21 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
 }
 
 impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
-    /// The entry of `key` if it may be served as fresh. Counts the hit.
+    /// The answer of a fresh entry. Counts the hit.
     fn hit<Q>(&self, key: &Q) -> Option<Option<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        match self.entry(key)? {
-            (Freshness::Fresh, value) => {
-                self.counters.hits.add_one();
-                Some(value)
-            }
-            _ => None,
+        let (freshness, entry) = self.cached(key)?;
+        if freshness != Freshness::Fresh {
+            return None;
         }
+        self.counters.hits.add_one();
+        Some(entry.value.clone())
     }
 
-    fn entry<Q>(&self, key: &Q) -> Option<(Freshness, Option<V>)>
+    fn cached<Q>(&self, key: &Q) -> Option<(Freshness, Arc<Entry<K, V>>)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -264,7 +287,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
             return None;
         }
         let entry = self.entries.get(key)?;
-        Some((entry.lifetime.freshness(|| self.clock.now()), entry.value))
+        Some((entry.lifetime.freshness(|| self.clock.now()), entry))
     }
 
     /// How a key without a fresh entry is answered. Counts the miss.
@@ -279,28 +302,39 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
             return Way::Now(Ok(answer));
         }
         self.counters.misses.add_one();
-        if let Some(flight) = changing.seats.get(key).and_then(|seat| seat.join(deadline)) {
+        let now = self.clock.now();
+        let seat = changing.seats.get(key);
+        let oldest = self.rules.joinable_for();
+        if let Some(ticket) = seat.and_then(|flight| flight.join(deadline, now, oldest)) {
             self.counters.coalesced.add_one();
-            return Way::Join(flight);
+            return Way::Join(ticket);
         }
         if deadline.remaining() == Some(Duration::ZERO) {
             return Way::Now(self.or_stale(key, Error::DeadlineExceeded));
         }
         if !self.rules.bypass()
-            && let Some(error) = changing.back_off.error(key, self.clock.now())
+            && let Some(error) = changing.back_off.error(key, now)
         {
             return Way::Now(self.or_stale(key, error));
+        }
+        if let Some(flight) = seat.filter(|flight| flight.was_in_vain()) {
+            // A failed load, though some still wait for it: it loses its seat with this.
+            let reason = self.reason_of(key, Error::DeadlineExceeded);
+            let key = slice::from_ref(key);
+            changing
+                .back_off
+                .load_failed(key, &reason, flight.sent, now);
         }
         Way::Load
     }
 
     /// The answer to a failure: the expired value if it may still serve, else the error.
     fn or_stale(&self, key: &K, error: Error<L::Error>) -> Answer<V, L::Error> {
-        match self.entry(key) {
-            Some((Freshness::Fresh, value)) => Ok(value),
-            Some((Freshness::Stale, value)) => {
+        match self.cached(key) {
+            Some((Freshness::Fresh, entry)) => Ok(entry.value.clone()),
+            Some((Freshness::Stale, entry)) => {
                 self.counters.stale_served.add_one();
-                Ok(value)
+                Ok(entry.value.clone())
             }
             _ => Err(error),
         }
@@ -308,31 +342,39 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
 
     fn landed(&self, key: &K, ticket: &Ticket<K, V, L::Error>) -> Answer<V, L::Error> {
         let error = match ticket.answer(key) {
-            Ok(answer) => return Ok(answer),
+            Ok(entry) => return Ok(entry.value.clone()),
             Err(error) => error,
         };
-        let cause = error.to_string();
-        let answer = self.or_stale(key, error);
         // Here alone: what a back-off answers would be a line for each request of an outage.
-        if answer.is_ok() {
-            tracing::warn!(kind = self.name, ?key, cause, "a stale value was served");
+        if let Some((Freshness::Stale, _)) = self.cached(key) {
+            tracing::warn!(kind = self.name, ?key, cause = %error, "a stale value is served");
         }
-        answer
+        self.or_stale(key, error)
     }
 
     /// What is stored of an answer of the source, or of a write of one's own.
     pub fn entry_of(
         &self,
-        key: &K,
+        key: K,
         found: Option<Found<V>>,
         sent: Reading,
         now: Reading,
-    ) -> store::Entry<V> {
-        let judged = self
-            .rules
-            .judge(found, sent, now, fastrand::f64(), self.absent);
-        let heap = (self.weigher)(key, judged.0.as_ref());
-        store::Entry::new::<K>(judged.0, judged.1, heap)
+    ) -> Entry<K, V> {
+        let shorten = fastrand::f64();
+        let (value, lifetime) = self.rules.judge(found, sent, now, shorten, self.absent);
+        let heap = (self.weigher)(&key, value.as_ref());
+        Entry::new(key, value, lifetime, heap)
+    }
+
+    /// What is kept of a failure.
+    pub fn reason_of(&self, key: &K, error: Error<L::Error>) -> Reason<L::Error> {
+        Reason::new::<K>(error, (self.weigher)(key, None))
+    }
+
+    pub fn store(&self, changing: &mut Changing<K, V, L::Error>, entry: &Arc<Entry<K, V>>) {
+        if !self.rules.bypass() {
+            changing.entries.put(entry);
+        }
     }
 
     /// Notes how long a caller waits.
@@ -347,10 +389,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
 
 impl<K, V, L: Loader<K, V>> Inner<K, V, L> {
     pub fn lock(&self) -> MutexGuard<'_, Changing<K, V, L::Error>> {
-        // A panic under the lock leaves at most seats of a flight that has ended.
-        self.changing
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.changing)
     }
 }
 
@@ -363,5 +402,25 @@ impl<K: Key, V: Value, E> Changing<K, V, E> {
     {
         self.seats.remove(key);
         self.back_off.forget(key);
+    }
+
+    /// Frees the seat of `key` on this flight; false if the key was invalidated meanwhile.
+    pub fn free_seat(&mut self, key: &K, flight: &Arc<Flight<K, V, E>>) -> bool {
+        let seat = self.seats.get(key);
+        let ours = seat.is_some_and(|seat| Arc::ptr_eq(seat, flight));
+        if ours {
+            self.seats.remove(key);
+            // The table of a large batch is not kept.
+            if self.seats.len() < self.seats.capacity() / 8 {
+                self.seats.shrink_to_fit();
+            }
+        }
+        ours
+    }
+
+    /// Frees several; false if all of the keys were invalidated meanwhile.
+    pub fn free_seats(&mut self, keys: &[K], flight: &Arc<Flight<K, V, E>>) -> bool {
+        let freed = keys.iter().map(|key| self.free_seat(key, flight));
+        freed.fold(false, |any, freed| any | freed)
     }
 }

@@ -8,6 +8,8 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::lock;
+
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -81,20 +83,12 @@ impl ManualClock {
 
     /// Sets the clocks to anything: one may stall, step, or run backwards.
     pub fn change(&self, change: impl FnOnce(&mut Reading)) {
-        change(
-            &mut self
-                .0
-                .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner()),
-        );
+        change(&mut lock(&self.0));
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Reading {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        *lock(&self.0)
     }
 }

@@ -1,10 +1,15 @@
 //! Until when a caller waits, and until when a load that several callers share may run.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
+
+use crate::lock;
+
+/// What is further away is no deadline: the timer does not go on for ever.
+const FAR: Duration = Duration::from_secs(365 * 86_400);
 
 /// The moment after which an answer is of no more use. Cheap to clone.
 ///
@@ -35,13 +40,12 @@ impl Deadline {
         Deadline(Until::Never)
     }
 
-    /// That long from now. A time too long for the timer to express means no deadline.
+    /// That long from now. More than a year means no deadline.
     pub fn after(time: Duration) -> Self {
-        Deadline(
-            Instant::now()
-                .checked_add(time)
-                .map_or(Until::Never, Until::At),
-        )
+        match time {
+            _ if time > FAR => Deadline::none(),
+            _ => Deadline(Until::At(Instant::now() + time)),
+        }
     }
 
     /// The time left; zero once it has passed, `None` without a deadline.
@@ -114,12 +118,6 @@ impl Deadline {
     }
 }
 
-fn lock(latest: &Mutex<Latest>) -> MutexGuard<'_, Latest> {
-    latest
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,8 +174,13 @@ mod tests {
         assert!(!shared.extend(&Deadline::none()));
     }
 
-    #[tokio::test]
-    async fn the_longest_duration_means_no_deadline() {
-        assert_eq!(Deadline::after(Duration::MAX).remaining(), None);
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_times_mean_no_deadline() {
+        let longest = (0..64).map(|bit| Duration::from_secs(1 << bit));
+        for time in longest.chain([Duration::MAX]) {
+            let deadline = Deadline::after(time);
+            assert!(deadline.remaining().is_none_or(|left| left == time));
+            assert_eq!(deadline.limit(async { 1 }).await, Some(1));
+        }
     }
 }

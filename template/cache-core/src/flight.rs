@@ -1,73 +1,212 @@
 //! One call of the loader, shared by all who wait for it.
 //!
-//! A flight is a shared future without a task of its own: its waiters drive it. When the last of
-//! them leaves it is dropped, so no work is left running behind a response, where Lambda would
-//! freeze it. A key has a seat on one flight at a time, and only that flight may store it:
-//! invalidating a key takes its seat away, and the next caller starts a new flight.
+//! A flight has no task of its own: those who wait for it drive it. When the last of them leaves,
+//! its load is dropped, so that no work is left running behind a response, where Lambda would freeze
+//! it. A key has a seat on one flight at a time, and only that flight may store it: invalidating a
+//! key takes its seat away, and the next caller starts a new flight.
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Display};
 use std::future::poll_fn;
-use std::hash::Hash;
 use std::mem::take;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
-use std::task::Waker;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, WeakShared};
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::cache::{Answer, Changing, Inner};
+use crate::backoff::Reason;
+use crate::cache::{Changing, Inner};
 use crate::clock::Reading;
 use crate::store::Entry;
-use crate::{Deadline, Error, Key, Loaded, Loader, Value};
+use crate::{Deadline, Error, Key, Loaded, Loader, Value, lock};
 
 /// A load cut short before this time says nothing about the source: no back-off follows.
 const FAIR_CHANCE: Duration = Duration::from_millis(200);
 
-/// What a load brought: an answer for each key, or why it failed as a whole.
-type Landed<K, V, E> = Arc<Result<HashMap<K, Answer<V, E>>, Error<E>>>;
-type Load<K, V, E> = BoxFuture<'static, Landed<K, V, E>>;
+/// What is known of each key of a load, or why it failed as a whole.
+type Landed<K, V, E> = Arc<Result<Outcomes<K, V, E>, Error<E>>>;
+type Outcomes<K, V, E> = HashMap<K, Result<Arc<Entry<K, V>>, Reason<E>>>;
 
-/// What the load and those who wait for it know of each other.
-struct Flight {
-    /// The latest of the waiters' deadlines.
+pub(crate) struct Flight<K, V, E> {
+    /// The latest of the deadlines of all who wait.
     until: Deadline,
-    /// Wakes all who wait. There is one as soon as the load was polled.
-    waiters: OnceLock<Waker>,
+    /// Before the read is sent: what the source answers may be as old as that.
+    pub sent: Reading,
+    started: Instant,
+    progress: Mutex<Progress<K, V, E>>,
+}
+
+struct Progress<K, V, E> {
+    /// Away while somebody drives it, and gone once it has landed or nobody waits.
+    load: Option<BoxFuture<'static, Landed<K, V, E>>>,
+    /// The load was woken since it was last polled.
+    woken: bool,
+    landed: Option<Landed<K, V, E>>,
+    /// All who wait, with a waker from when one is polled until it is woken.
+    waiters: HashMap<u64, Option<Waker>>,
+    next_waiter: u64,
     /// Somebody gave up after having waited for a fair time.
-    in_vain: AtomicBool,
+    in_vain: bool,
+}
+
+impl<K, V, E> Flight<K, V, E> {
+    fn new(deadline: &Deadline, sent: Reading) -> Arc<Self> {
+        Arc::new(Flight {
+            until: deadline.share(),
+            sent,
+            started: Instant::now(),
+            progress: Mutex::new(Progress {
+                load: None,
+                woken: true,
+                landed: None,
+                waiters: HashMap::new(),
+                next_waiter: 0,
+                in_vain: false,
+            }),
+        })
+    }
+
+    /// A ticket for a caller who waits until `deadline`; `None` if the answer could be older than
+    /// `oldest`, or will not come: nobody drives the load, somebody waited for it in vain, or its
+    /// own time is up, which must not fail a caller who has more.
+    pub fn join(
+        self: &Arc<Self>,
+        deadline: &Deadline,
+        now: Reading,
+        oldest: Duration,
+    ) -> Option<Ticket<K, V, E>> {
+        let mut progress = lock(&self.progress);
+        let is_young = now.since(self.sent).is_some_and(|age| age < oldest);
+        let is_hopeless = progress.in_vain || progress.waiters.is_empty();
+        let joins = is_young && !is_hopeless && self.until.extend(deadline);
+        joins.then(|| self.ticket(&mut progress))
+    }
+
+    pub fn was_in_vain(&self) -> bool {
+        lock(&self.progress).in_vain
+    }
+
+    fn ticket(self: &Arc<Self>, progress: &mut Progress<K, V, E>) -> Ticket<K, V, E> {
+        let waiter = progress.next_waiter;
+        progress.next_waiter += 1;
+        progress.waiters.insert(waiter, None);
+        Ticket {
+            flight: Arc::clone(self),
+            waiter,
+            since: Instant::now(),
+        }
+    }
+
+    /// Wakes all who wait: of one alone nobody knows whether it will be polled again.
+    fn wake_all(&self, mut progress: MutexGuard<'_, Progress<K, V, E>>) {
+        let wakers = progress.waiters.values_mut().filter_map(Option::take);
+        let wakers: Vec<Waker> = wakers.collect();
+        drop(progress);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn was_cut_short(&self) -> bool {
+        self.until.remaining() == Some(Duration::ZERO) && self.started.elapsed() < FAIR_CHANCE
+    }
+}
+
+impl<K: Key, V: Value, E: Send + Sync + 'static> Flight<K, V, E> {
+    /// One waiter's turn.
+    ///
+    /// # Panics
+    /// Within a load that waits for itself, which fails it.
+    fn poll(self: &Arc<Self>, waiter: u64, waker: &Waker) -> Poll<()> {
+        let is_circular = waker.data() == Arc::as_ptr(self).cast();
+        assert!(
+            !is_circular,
+            "a loader asks its own cache for what it loads"
+        );
+        // Before the lock, so that it is dropped after it: with its waker a task may go, and tickets.
+        let _replaced;
+        let mut progress = lock(&self.progress);
+        if progress.landed.is_some() {
+            return Poll::Ready(());
+        }
+        _replaced = progress.waiters.insert(waiter, Some(waker.clone()));
+        let is_woken = progress.woken;
+        let Some(mut load) = progress.load.take_if(|_| is_woken) else {
+            return Poll::Pending;
+        };
+        progress.woken = false;
+        drop(progress);
+
+        let waker = Waker::from(Arc::clone(self));
+        let mut context = Context::from_waker(&waker);
+        // The loader's panics are caught further inside. This is for keys that panic.
+        let polled = catch_unwind(AssertUnwindSafe(|| load.as_mut().poll(&mut context)));
+        let polled = polled.unwrap_or_else(|_| Poll::Ready(Arc::new(Err(Error::LoaderPanicked))));
+
+        let mut progress = lock(&self.progress);
+        match polled {
+            Poll::Ready(landed) => {
+                progress.landed = Some(landed);
+                self.wake_all(progress);
+                discard(load);
+                Poll::Ready(())
+            }
+            Poll::Pending => {
+                progress.load = Some(load);
+                // Who was woken meanwhile found the load away.
+                if progress.woken {
+                    self.wake_all(progress);
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<K: Key, V: Value, E: Send + Sync + 'static> Wake for Flight<K, V, E> {
+    fn wake(self: Arc<Self>) {
+        let mut progress = lock(&self.progress);
+        progress.woken = true;
+        self.wake_all(progress);
+    }
+}
+
+/// Drops a load; a future that panics when it is dropped is nobody's failure any more.
+fn discard<T>(load: BoxFuture<'static, T>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(load)));
 }
 
 /// A waiter's share in a flight. The last one is never dropped under the cache's lock: that drops
 /// the load, which takes the lock.
 pub(crate) struct Ticket<K, V, E> {
-    load: Shared<Load<K, V, E>>,
-    flight: Arc<Flight>,
+    flight: Arc<Flight<K, V, E>>,
+    waiter: u64,
     since: Instant,
 }
 
-impl<K: Hash + Eq, V: Clone, E> Ticket<K, V, E> {
+impl<K: Key, V: Value, E: Send + Sync + 'static> Ticket<K, V, E> {
     /// Drives the load to its end, together with all who wait for it.
     pub async fn wait(&self) {
-        self.load.clone().await;
+        poll_fn(|context| self.flight.poll(self.waiter, context.waker())).await;
     }
 
     /// The answer for `key`. A flight still in the air has missed the caller's deadline.
-    pub fn answer(&self, key: &K) -> Answer<V, E> {
-        match self.load.peek().map(AsRef::as_ref) {
-            Some(Ok(answers)) => answers.get(key).cloned().unwrap_or(Ok(None)),
-            Some(Err(error)) => Err(error.clone()),
-            None => {
-                if self.since.elapsed() >= FAIR_CHANCE {
-                    self.flight.in_vain.store(true, Relaxed);
-                }
-                Err(Error::DeadlineExceeded)
-            }
+    pub fn answer(&self, key: &K) -> Result<Arc<Entry<K, V>>, Error<E>> {
+        let mut progress = lock(&self.flight.progress);
+        let Some(landed) = &progress.landed else {
+            progress.in_vain |= self.since.elapsed() >= FAIR_CHANCE;
+            return Err(Error::DeadlineExceeded);
+        };
+        let landed = Arc::clone(landed);
+        drop(progress);
+        let outcomes = landed.as_ref().as_ref().map_err(Error::clone)?;
+        match outcomes.get(key) {
+            Some(Ok(entry)) => Ok(Arc::clone(entry)),
+            Some(Err(reason)) => Err(reason.error.clone()),
+            // Only where keys that are equal hash differently.
+            None => Err(Error::LoaderPanicked),
         }
     }
 
@@ -77,46 +216,17 @@ impl<K: Hash + Eq, V: Clone, E> Ticket<K, V, E> {
     }
 }
 
-impl<K, V, E> Clone for Ticket<K, V, E> {
-    fn clone(&self) -> Self {
-        Ticket {
-            load: self.load.clone(),
-            flight: Arc::clone(&self.flight),
-            since: self.since,
-        }
-    }
-}
-
 impl<K, V, E> Drop for Ticket<K, V, E> {
-    /// A waiter that leaves may have been the one that drove the load, and may have swallowed its
-    /// wake-up: one of the others has to go on. `Shared` alone forgets them
-    /// (<https://github.com/rust-lang/futures-rs/issues/2706>).
     fn drop(&mut self) {
-        if let Some(waiters) = self.flight.waiters.get() {
-            waiters.wake_by_ref();
+        let mut progress = lock(&self.flight.progress);
+        let waker = progress.waiters.remove(&self.waiter);
+        let is_last = progress.waiters.is_empty();
+        let load = progress.load.take_if(|_| is_last);
+        drop(progress);
+        drop(waker);
+        if let Some(load) = load {
+            discard(load);
         }
-    }
-}
-
-/// A key's place on the flight that loads it.
-pub(crate) struct Seat<K, V, E> {
-    load: WeakShared<Load<K, V, E>>,
-    flight: Arc<Flight>,
-}
-
-impl<K, V, E> Seat<K, V, E> {
-    /// A ticket for a caller who waits until `deadline`; `None` if the flight was cancelled, or
-    /// its own time is up, which must not fail a caller who has more.
-    pub fn join(&self, deadline: &Deadline) -> Option<Ticket<K, V, E>> {
-        // In this order: no ticket that would have to be dropped here, under the lock.
-        if !self.flight.until.extend(deadline) {
-            return None;
-        }
-        Some(Ticket {
-            load: self.load.upgrade()?,
-            flight: Arc::clone(&self.flight),
-            since: Instant::now(),
-        })
     }
 }
 
@@ -128,74 +238,44 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
     deadline: &Deadline,
 ) -> Ticket<K, V, L::Error> {
     cache.counters.loads.add_one();
-    let flight = Arc::new(Flight {
-        until: deadline.share(),
-        waiters: OnceLock::new(),
-        in_vain: AtomicBool::new(false),
-    });
-    let since = Instant::now();
-    let running = Running {
+    let flight = Flight::new(deadline, cache.clock.now());
+    let ticket = flight.ticket(&mut lock(&flight.progress));
+    // Before there is a load: a key that panics here leaves nothing that would take the lock.
+    let seats = keys.iter().map(|key| (key.clone(), Arc::clone(&flight)));
+    changing.seats.extend(seats);
+    let load = Running {
         cache: Arc::clone(cache),
         flight: Arc::clone(&flight),
-        keys: keys.clone(),
-        sent: cache.clock.now(),
-        started: since,
+        keys,
     };
-    let load = running.fly().boxed().shared();
-    // There is none only for a future that was polled to its end.
-    if let Some(weak) = load.downgrade() {
-        changing.seats.extend(keys.into_iter().map(|key| {
-            let (load, flight) = (weak.clone(), Arc::clone(&flight));
-            (key, Seat { load, flight })
-        }));
-    }
-    Ticket {
-        load,
-        flight,
-        since,
-    }
+    lock(&flight.progress).load = Some(load.fly().boxed());
+    ticket
 }
 
-/// What a load means for one key.
-type Outcome<K, V, E> = (K, Result<Entry<V>, Error<E>>);
-
 /// A load under way.
-struct Running<K: Hash + Eq + Debug, V, L: Loader<K, V>> {
+struct Running<K: Key, V: Value, L: Loader<K, V>> {
     cache: Arc<Inner<K, V, L>>,
-    flight: Arc<Flight>,
+    flight: Arc<Flight<K, V, L::Error>>,
     /// Empty once the flight has landed.
     keys: Vec<K>,
-    /// Before the read is sent: what the source answers may be as old as that.
-    sent: Reading,
-    started: Instant,
 }
 
 impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
     async fn fly(mut self) -> Landed<K, V, L::Error> {
-        let end = {
-            let until = &self.flight.until;
-            let load = async {
-                let loading = self.cache.loader.load(self.keys.clone(), until.clone());
-                let outcomes = self.outcomes(loading.await?);
-                Ok((outcomes.iter().map(answer).collect(), outcomes))
-            };
-            let mut load = pin!(until.limit(AssertUnwindSafe(load).catch_unwind()));
-            poll_fn(|context| {
-                // `Shared` polls with the same waker always, which wakes all that it knows.
-                let waker = || context.waker().clone();
-                self.flight.waiters.get_or_init(waker);
-                load.as_mut().poll(context)
-            })
-            .await
+        let until = &self.flight.until;
+        let load = async {
+            let loaded = self.cache.loader.load(self.keys.clone(), until.clone());
+            Ok(self.outcomes(loaded.await?))
         };
+        let end = AssertUnwindSafe(until.limit(load)).catch_unwind().await;
         let error = match end {
-            Some(Ok(Ok((answers, outcomes)))) => {
-                self.land(outcomes);
-                return Arc::new(Ok(answers));
+            Ok(Some(Ok(outcomes))) => {
+                self.land(&outcomes);
+                return Arc::new(Ok(outcomes));
             }
-            Some(Ok(Err(error))) => Error::Load(Arc::new(error)),
-            Some(Err(_panic)) => Error::LoaderPanicked,
-            None => Error::DeadlineExceeded,
+            Ok(Some(Err(error))) => Error::Load(Arc::new(error)),
+            Ok(None) => Error::DeadlineExceeded,
+            Err(_panic) => Error::LoaderPanicked,
         };
         self.fail(&error);
         Arc::new(Err(error))
@@ -203,59 +283,73 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
 
     /// What is known of each key now. Runs outside the lock, and where a panic is caught: weighing
     /// and cloning is the user's code.
-    fn outcomes(&self, mut loaded: Loaded<K, V, L::Error>) -> Vec<Outcome<K, V, L::Error>> {
+    fn outcomes(&self, mut loaded: Loaded<K, V, L::Error>) -> Outcomes<K, V, L::Error> {
         let cache = &self.cache;
         let now = cache.clock.now();
-        let outcome = |key: &K| {
-            if let Some(error) = loaded.failed.remove(key) {
-                return (key.clone(), Err(Error::Load(Arc::new(error))));
+        let mut outcome = |key: &K| match loaded.failed.remove(key) {
+            Some(error) => Err(cache.reason_of(key, Error::Load(Arc::new(error)))),
+            None => {
+                let found = loaded.found.remove(key);
+                let entry = cache.entry_of(key.clone(), found, self.flight.sent, now);
+                Ok(Arc::new(entry))
             }
-            let found = loaded.found.remove(key);
-            (key.clone(), Ok(cache.entry_of(key, found, self.sent, now)))
         };
-        self.keys.iter().map(outcome).collect()
+        let keys = self.keys.iter();
+        keys.map(|key| (key.clone(), outcome(key))).collect()
     }
 
-    /// Gives up the seats, and stores what was not invalidated meanwhile.
-    fn land(&mut self, outcomes: Vec<Outcome<K, V, L::Error>>) {
-        let mut failed = outcomes
+    /// Gives up the seats, and stores what was not invalidated meanwhile. Key by key, so that others
+    /// wait for one of them and not for a batch.
+    fn land(&mut self, outcomes: &Outcomes<K, V, L::Error>) {
+        let failed = outcomes
             .iter()
-            .filter_map(|(key, outcome)| Some((key, outcome.as_ref().err()?)));
-        if let Some((key, error)) = failed.next() {
+            .filter_map(|(key, outcome)| Some((key, &outcome.as_ref().err()?.error)));
+        let failed: Vec<_> = failed.collect();
+        if let Some((key, error)) = failed.first() {
             self.cache.counters.load_errors.add_one();
             // Of many the first: they mostly fail for one reason.
-            log_failure(self.cache.name, key, error, 1 + failed.count());
+            log_failure(self.cache.name, key, error, failed.len());
         }
-        let cut_short = self.was_cut_short();
+        let cut_short = self.flight.was_cut_short();
         let now = self.cache.clock.now();
         self.keys.clear();
-        let mut changing = self.cache.lock();
-        changing.back_off.sweep(now);
         for (key, outcome) in outcomes {
-            if !changing.free_seat(&key, &self.flight) {
+            let mut changing = self.cache.lock();
+            if !changing.free_seat(key, &self.flight) {
                 continue;
             }
             match outcome {
                 Ok(entry) => {
-                    changing.back_off.succeeded(&key);
-                    if !self.cache.rules.bypass() {
-                        changing.entries.put(key, entry);
-                    }
+                    changing.back_off.succeeded(key);
+                    self.cache.store(&mut changing, entry);
                 }
                 Err(_) if cut_short => {}
-                Err(error) => changing.back_off.key_failed(key, error, self.sent, now),
+                Err(reason) => changing
+                    .back_off
+                    .key_failed(key, reason, self.flight.sent, now),
             }
         }
     }
-}
 
-/// What the waiters get.
-fn answer<K: Clone, V: Clone, E>((key, outcome): &Outcome<K, V, E>) -> (K, Answer<V, E>) {
-    let answer = match outcome {
-        Ok(entry) => Ok(entry.value.clone()),
-        Err(error) => Err(error.clone()),
-    };
-    (key.clone(), answer)
+    /// Gives up the seats of a load that brought nothing.
+    fn fail(&mut self, error: &Error<L::Error>) {
+        self.cache.counters.load_errors.add_one();
+        let keys = take(&mut self.keys);
+        let Some(first) = keys.first() else {
+            return;
+        };
+        log_failure(self.cache.name, first, error, keys.len());
+        // A bug is no outage: the next call loads.
+        let is_outage = !matches!(error, Error::LoaderPanicked) && !self.flight.was_cut_short();
+        let reason = self.cache.reason_of(first, error.clone());
+        let now = self.cache.clock.now();
+        let mut changing = self.cache.lock();
+        // A load whose every key was invalidated says nothing to those who ask from then on.
+        if changing.free_seats(&keys, &self.flight) && is_outage {
+            let sent = self.flight.sent;
+            changing.back_off.load_failed(&keys, &reason, sent, now);
+        }
+    }
 }
 
 /// One line for each failed load; the back-off bounds how many there are.
@@ -263,60 +357,17 @@ fn log_failure<K: Debug, E: Display>(kind: &str, key: &K, error: &Error<E>, keys
     tracing::warn!(kind, ?key, keys, %error, "a load failed");
 }
 
-impl<K: Hash + Eq + Debug, V, L: Loader<K, V>> Running<K, V, L> {
-    /// Gives up the seats of a load that brought nothing.
-    fn fail(&mut self, error: &Error<L::Error>) {
-        self.cache.counters.load_errors.add_one();
-        if let Some(key) = self.keys.first() {
-            log_failure(self.cache.name, key, error, self.keys.len());
-        }
-        // A bug is no outage: the next call loads.
-        let is_outage = !matches!(error, Error::LoaderPanicked) && !self.was_cut_short();
-        let now = self.cache.clock.now();
-        let mut changing = self.cache.lock();
-        // A load whose every key was invalidated says nothing to those who ask from then on.
-        if changing.free_seats(take(&mut self.keys), &self.flight) && is_outage {
-            changing
-                .back_off
-                .loader_failed(error.clone(), self.sent, now);
-        }
-    }
-
-    fn was_cut_short(&self) -> bool {
-        self.flight.until.remaining() == Some(Duration::ZERO)
-            && self.started.elapsed() < FAIR_CHANCE
-    }
-}
-
-impl<K: Hash + Eq + Debug, V, L: Loader<K, V>> Drop for Running<K, V, L> {
+impl<K: Key, V: Value, L: Loader<K, V>> Drop for Running<K, V, L> {
     /// Where it is still in the air its last waiter has left.
     fn drop(&mut self) {
         if self.keys.is_empty() {
             return;
         }
-        if self.flight.in_vain.load(Relaxed) {
+        if self.flight.was_in_vain() {
             self.fail(&Error::DeadlineExceeded);
         } else {
             let keys = take(&mut self.keys);
-            self.cache.lock().free_seats(keys, &self.flight);
+            self.cache.lock().free_seats(&keys, &self.flight);
         }
-    }
-}
-
-impl<K: Hash + Eq, V, E> Changing<K, V, E> {
-    /// Frees the seat of `key` on this flight; false if the key was invalidated meanwhile.
-    fn free_seat(&mut self, key: &K, flight: &Arc<Flight>) -> bool {
-        let seat = self.seats.get(key);
-        let ours = seat.is_some_and(|seat| Arc::ptr_eq(&seat.flight, flight));
-        if ours {
-            self.seats.remove(key);
-        }
-        ours
-    }
-
-    /// Frees several; false if all of the keys were invalidated meanwhile.
-    fn free_seats(&mut self, keys: Vec<K>, flight: &Arc<Flight>) -> bool {
-        let freed = keys.iter().map(|key| self.free_seat(key, flight));
-        freed.fold(false, |any, freed| any | freed)
     }
 }

@@ -153,3 +153,12 @@ pub use loader::{Failure, Found, Key, Loaded, Loader, Value};
 pub use stats::Stats;
 pub use store::LEAST_MEMORY;
 pub use ttl::TtlPolicy;
+
+use std::sync::{Mutex, MutexGuard};
+
+/// A panic under one of this crate's locks leaves nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}

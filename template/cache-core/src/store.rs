@@ -7,12 +7,12 @@
 //!
 //! moka also frees behind an eviction: its table is reclaimed by epochs, so what was evicted lives
 //! on while any thread stands in a lookup, half as much as the bound when a core was busy. So moka
-//! holds [`Slot`]s, and an evicted slot is emptied at once. Of the keys, which cannot be emptied,
-//! some 600 were seen to live on: that is noise unless keys have kilobytes.
+//! holds nothing that can be large: it knows an entry by the hash of its key, and has a [`Slot`] for
+//! it that is emptied at once. Two keys of one hash displace each other.
 
 use std::borrow::Borrow;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::sync::{Arc, Mutex};
 
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
@@ -20,25 +20,35 @@ use moka::sync::Cache as Moka;
 
 use crate::stats::Counters;
 use crate::ttl::Lifetime;
-use crate::{Key, Value};
+use crate::{Key, Value, lock};
 
-/// The smallest bound of a cache's memory, in bytes: its own tables, and some eighty small entries.
+/// The smallest bound of a cache's memory, in bytes: its own tables, and some sixty small entries.
 pub const LEAST_MEMORY: u64 = 272 * 1024;
 
 /// What moka allocates for its tables whatever is in them, measured: two channels and 64 segments.
 /// Part of the bound; without it a bound of 64 KiB came to 269 KB.
 const TABLES: u64 = 240 * 1024;
 
-/// What moka allocates for an entry beside the key and the value, measured: a bucket, the hashed
-/// key, the entry's own record, its place in the queue, and its share of the table.
-const ENTRY_OVERHEAD: u64 = 256;
+/// What is allocated for an entry beside what key and value are, measured: moka's bucket, the
+/// hash, the record, its place in the queue and its share of the table; the slot; two counters.
+const ENTRY_OVERHEAD: u64 = 288;
 
 /// The largest entry: no room is reserved for more.
 const LARGEST_ENTRY: u64 = 1024 * 1024;
 
+/// The most that may be kept of failing keys, beside a sixteenth of the room.
+const MOST_FAILURES: u64 = 256 * 1024;
+
+/// How often moka is asked to evict before it is taken to be unable to. It takes some hundreds at
+/// a time and is a few behind at most.
+const MOST_ROUNDS: usize = 1000;
+
+/// How many entries are removed under the lock at a time when all are.
+const AT_ONCE: usize = 256;
+
 /// What is known of a key.
-#[derive(Clone)]
-pub(crate) struct Entry<V> {
+pub(crate) struct Entry<K, V> {
+    pub key: K,
     /// `None`: the source has no such item.
     pub value: Option<V>,
     pub lifetime: Lifetime,
@@ -46,11 +56,12 @@ pub(crate) struct Entry<V> {
     bytes: u64,
 }
 
-impl<V> Entry<V> {
-    /// An entry for a key of type `K`; key and value have allocated `heap` bytes.
-    pub fn new<K>(value: Option<V>, lifetime: Lifetime, heap: usize) -> Self {
-        let flat = ENTRY_OVERHEAD + (size_of::<K>() + size_of::<Slot<V>>()) as u64;
+impl<K, V> Entry<K, V> {
+    /// Key and value have allocated `heap` bytes.
+    pub fn new(key: K, value: Option<V>, lifetime: Lifetime, heap: usize) -> Self {
+        let flat = ENTRY_OVERHEAD + size_of::<Self>() as u64;
         Entry {
+            key,
             value,
             lifetime,
             bytes: flat.saturating_add(heap as u64),
@@ -59,106 +70,173 @@ impl<V> Entry<V> {
 }
 
 /// Where an entry is until it is evicted, removed or replaced.
-type Slot<V> = Mutex<Option<Entry<V>>>;
-
-fn entry<V>(slot: &Slot<V>) -> MutexGuard<'_, Option<Entry<V>>> {
-    // A clone that panicked under the lock has changed nothing.
-    slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+struct Slot<K, V> {
+    bytes: u32,
+    entry: Mutex<Option<Arc<Entry<K, V>>>>,
 }
 
-/// Two handles on one new store that takes at most `bytes`.
+type Slots<K, V> = Moka<u64, Arc<Slot<K, V>>, BuildHasherDefault<Hashed>>;
+
+/// moka's keys are hashes.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a u64 is written as one");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// How a bound is divided.
+pub(crate) struct Room {
+    /// The largest entry that is kept, for which as much is reserved.
+    largest: u64,
+    entries: u64,
+    pub failures: u64,
+}
+
+impl Room {
+    pub fn within(bytes: u64) -> Self {
+        let room = bytes - TABLES;
+        let largest = LARGEST_ENTRY.min(room / 8);
+        let failures = MOST_FAILURES.min(room / 16);
+        Room {
+            largest,
+            entries: room - largest - failures,
+            failures,
+        }
+    }
+}
+
+/// Two handles on one new store.
 pub(crate) fn open<K: Key, V: Value>(
-    bytes: u64,
+    room: &Room,
     counters: Arc<Counters>,
 ) -> (Reader<K, V>, Writer<K, V>) {
-    let room = bytes - TABLES;
-    let largest = LARGEST_ENTRY.min(room / 8);
-    let capacity = room - largest;
-    let entries = Moka::builder()
-        .max_capacity(capacity)
-        .weigher(|_, slot: &Arc<Slot<V>>| {
-            let bytes = entry(slot).as_ref().map_or(0, |entry| entry.bytes);
-            u32::try_from(bytes).unwrap_or(u32::MAX)
-        })
+    let slots: Slots<K, V> = Moka::builder()
+        .max_capacity(room.entries)
+        .weigher(|_, slot: &Arc<Slot<K, V>>| slot.bytes)
         // The default policy can refuse an entry that was just loaded in favour of older ones.
         .eviction_policy(EvictionPolicy::lru())
-        .eviction_listener(move |_, slot: Arc<Slot<V>>, cause| {
-            let evicted = entry(&slot).take();
+        .eviction_listener(move |_, slot: Arc<Slot<K, V>>, cause| {
+            let evicted = lock(&slot.entry).take();
             drop(evicted);
             if cause == RemovalCause::Size {
                 counters.evictions.add_one();
             }
         })
-        .build();
-    let reader = Reader(entries.clone());
+        .build_with_hasher(BuildHasherDefault::default());
+    let reader = Reader {
+        slots,
+        hasher: RandomState::new(),
+    };
     let writer = Writer {
-        entries,
-        capacity,
-        largest,
+        reader: reader.clone(),
+        entries: room.entries,
+        largest: room.largest,
     };
     (reader, writer)
 }
 
-pub(crate) struct Reader<K, V>(Moka<K, Arc<Slot<V>>>);
+pub(crate) struct Reader<K, V> {
+    slots: Slots<K, V>,
+    hasher: RandomState,
+}
+
+impl<K, V> Clone for Reader<K, V> {
+    fn clone(&self) -> Self {
+        Reader {
+            slots: self.slots.clone(),
+            hasher: self.hasher.clone(),
+        }
+    }
+}
 
 impl<K: Key, V: Value> Reader<K, V> {
-    pub fn get<Q>(&self, key: &Q) -> Option<Entry<V>>
+    pub fn get<Q>(&self, key: &Q) -> Option<Arc<Entry<K, V>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        entry(&*self.0.get(key)?).clone()
+        let slot = self.slots.get(&self.hasher.hash_one(key))?;
+        let entry = lock(&slot.entry).clone()?;
+        (entry.key.borrow() == key).then_some(entry)
+    }
+
+    /// All that are there.
+    pub fn hashes(&self) -> impl Iterator<Item = u64> {
+        self.slots.iter().map(|(hash, _)| *hash)
     }
 
     pub fn count(&self) -> u64 {
-        self.0.entry_count()
+        self.slots.entry_count()
     }
 
     pub fn bytes(&self) -> u64 {
-        self.0.weighted_size()
+        self.slots.weighted_size()
     }
 }
 
 pub(crate) struct Writer<K, V> {
-    entries: Moka<K, Arc<Slot<V>>>,
-    capacity: u64,
+    reader: Reader<K, V>,
+    entries: u64,
     largest: u64,
 }
 
 impl<K: Key, V: Value> Writer<K, V> {
-    /// Stores an entry and evicts what it displaces. One that is too large is not stored, and
-    /// what was there before it is removed: it is older than what the source says now.
-    pub fn put(&mut self, key: K, entry: Entry<V>) {
-        if entry.bytes > self.largest {
-            return self.remove(&key);
+    /// Stores an entry and evicts what it displaces. One that is too large or over already is not
+    /// stored, and what was there before it is removed: it is older than what the source says now.
+    pub fn put(&mut self, entry: &Arc<Entry<K, V>>) {
+        if entry.bytes > self.largest || entry.lifetime.is_empty() {
+            return self.remove(&entry.key);
         }
-        self.entries.insert(key, Arc::new(Mutex::new(Some(entry))));
+        let slot = Slot {
+            bytes: u32::try_from(entry.bytes).unwrap_or(u32::MAX),
+            entry: Mutex::new(Some(Arc::clone(entry))),
+        };
+        let hash = self.reader.hasher.hash_one(&entry.key);
+        self.reader.slots.insert(hash, Arc::new(slot));
         self.settle();
     }
 
     pub fn remove<Q>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + ?Sized,
     {
-        self.entries.invalidate(key);
+        let hash = self.reader.hasher.hash_one(key);
+        self.reader.slots.invalidate(&hash);
         self.settle();
     }
 
-    /// One by one: moka's own `invalidate_all` compares timestamps, and its entries of the same
-    /// tick survive it.
-    pub fn clear(&mut self) {
-        for (key, _) in &self.entries {
-            self.entries.invalidate(&*key);
+    /// Removes the next entries of [`Reader::hashes`]; false if there are none. moka's own
+    /// `invalidate_all` compares timestamps, and its entries of the same tick survive it.
+    pub fn remove_some(&mut self, hashes: &mut impl Iterator<Item = u64>) -> bool {
+        let mut is_any = false;
+        for hash in hashes.take(AT_ONCE) {
+            self.reader.slots.invalidate(&hash);
+            is_any = true;
         }
         self.settle();
+        is_any
     }
 
     /// moka stops evicting after a while, and keeps for the moment what is just being read.
     fn settle(&mut self) {
-        self.entries.run_pending_tasks();
-        while self.entries.weighted_size() > self.capacity {
-            self.entries.run_pending_tasks();
+        self.reader.slots.run_pending_tasks();
+        for _ in 0..MOST_ROUNDS {
+            if self.reader.slots.weighted_size() <= self.entries {
+                break;
+            }
+            self.reader.slots.run_pending_tasks();
         }
     }
 }

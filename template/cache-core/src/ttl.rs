@@ -18,6 +18,9 @@ pub enum TtlPolicy {
     Immutable,
 }
 
+/// How long a load is joined where nothing is kept.
+const SAME_MOMENT: Duration = Duration::from_secs(1);
+
 /// Everything that decides about an entry's time.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
@@ -31,6 +34,20 @@ impl Rules {
     /// A TTL of zero stores nothing and serves nothing stored.
     pub fn bypass(&self) -> bool {
         matches!(self.policy, TtlPolicy::Fixed(ttl) | TtlPolicy::PerItem(ttl) if ttl.is_zero())
+    }
+
+    /// How old a load may be for its answer to be fresh whatever it is. Where nothing is ever fresh,
+    /// callers of the same moment still share one.
+    pub fn joinable_for(&self) -> Duration {
+        let shortest = match self.policy {
+            TtlPolicy::Fixed(ttl) | TtlPolicy::PerItem(ttl) => ttl.min(self.absent_ttl),
+            TtlPolicy::Immutable => self.absent_ttl,
+        };
+        if shortest.is_zero() {
+            SAME_MOMENT
+        } else {
+            shortest
+        }
     }
 
     /// What is believed of a key, and for how long, from what a read that was sent at `sent`
@@ -102,6 +119,12 @@ pub(crate) enum Freshness {
 }
 
 impl Lifetime {
+    /// Nothing of it is left from the start.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Lifetime::Until { fresh_for, stale_for, .. }
+            if fresh_for.is_zero() && stale_for.is_zero())
+    }
+
     pub fn freshness(&self, now: impl FnOnce() -> Reading) -> Freshness {
         let Lifetime::Until {
             sent,

@@ -29,11 +29,17 @@ async fn an_error_is_shared_by_all_who_waited() {
     assert_eq!((stats.loads, stats.load_errors), (1, 1));
 }
 
+async fn fail_both(cache: &TestCache, calls: &mut Calls, keys: [&str; 2]) {
+    let reader = spawn_get_many(cache, &keys, Deadline::none());
+    calls.next().await.fail();
+    assert!(reader.await.unwrap().values().all(Result::is_err));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_load_answers_for_every_key_until_its_back_off_ends() {
     let (cache, mut calls, clock) = cache();
     for pause in [200, 400, 800, 1600, 2000, 2000] {
-        assert!(fail(&cache, &mut calls, "a").await.is_err());
+        fail_both(&cache, &mut calls, ["a", "c"]).await;
         clock.advance((pause - 1) * MS);
         for key in ["a", "b"] {
             let answer = get(&cache, key, Deadline::none()).await;
@@ -50,6 +56,154 @@ async fn a_failed_load_answers_for_every_key_until_its_back_off_ends() {
         Some(1),
         "a success starts over"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failure_of_a_single_keys_load_is_its_own_until_anothers_fails_too() {
+    let (cache, mut calls, clock) = cache();
+    // One after the other, with a success between them: a source with a slow tail.
+    for key in ["a", "b"] {
+        assert!(fail(&cache, &mut calls, key).await.is_err());
+        assert!(get(&cache, key, Deadline::none()).await.is_err());
+        calls.assert_none();
+        assert_eq!(load(&cache, &mut calls, "c", 1).await, Some(1));
+        cache.invalidate("c");
+    }
+    clock.advance(10 * SECOND);
+    // The same key again says nothing more about the others; another one does.
+    for (key, others_are_asked) in [("a", true), ("a", true), ("b", false)] {
+        assert!(fail(&cache, &mut calls, key).await.is_err());
+        assert_eq!(is_asked(&cache, &mut calls, "c").await, others_are_asked);
+        clock.advance(10 * SECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_back_off_doubles_however_long_a_failure_takes() {
+    let (cache, mut calls, clock) = cache();
+    for pause in [200, 400, 800, 1600, 2000, 2000] {
+        let readers = ["a", "b"].map(|key| spawn_get_many(&cache, &[key, key], Deadline::none()));
+        let under_way = [calls.next().await, calls.next().await];
+        clock.advance(10 * SECOND);
+        for (call, reader) in under_way.into_iter().zip(readers) {
+            call.fail();
+            reader.await.unwrap();
+        }
+        clock.advance((pause - 1) * MS);
+        assert!(get(&cache, "c", Deadline::none()).await.is_err());
+        calls.assert_none();
+        clock.advance(MS);
+    }
+    clock.advance(4 * SECOND);
+    fail_both(&cache, &mut calls, ["a", "b"]).await;
+    clock.advance(200 * MS);
+    fail_both(&cache, &mut calls, ["a", "b"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failures_of_more_keys_than_there_is_room_for_are_forgotten_oldest_first() {
+    let (cache, mut calls, clock) = cache();
+    let long = |n: usize| format!("{n:01024}");
+    let keys: Vec<String> = (0..100).map(long).collect();
+    for key in &keys {
+        let reader = spawn_get_many(&cache, &[key, "other"], Deadline::none());
+        let mut batch = Batch::default();
+        batch.failed.insert(key.clone(), Broken("only this"));
+        calls.next().await.batch(batch);
+        assert!(reader.await.unwrap()[key].is_err());
+        clock.advance(MS);
+    }
+    // An eighth of what is left of 1 MiB without the tables, and 1.3 KB for each.
+    for (n, is_remembered) in [(0, false), (15, false), (60, true), (99, true)] {
+        assert_eq!(
+            !is_asked(&cache, &mut calls, &keys[n]).await,
+            is_remembered,
+            "{n}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_after_an_invalidation_is_not_answered_with_an_outage_from_before_it() {
+    let (cache, mut calls, _) = cache();
+    for forget in [
+        (|cache: &TestCache| cache.invalidate("a")) as fn(&TestCache),
+        |cache| cache.invalidate_all(),
+    ] {
+        fail_both(&cache, &mut calls, ["b", "c"]).await;
+        forget(&cache);
+        // Of this key alone the failure is forgotten.
+        assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+        cache.invalidate_all();
+    }
+    fail_both(&cache, &mut calls, ["b", "c"]).await;
+    cache.invalidate("a");
+    assert!(get(&cache, "b", Deadline::none()).await.is_err());
+    calls.assert_none();
+    // A failure that is news counts for it too.
+    fail_both(&cache, &mut calls, ["a", "a2"]).await;
+    assert!(get(&cache, "a", Deadline::none()).await.is_err());
+    calls.assert_none();
+    // What takes a place for each key has an end: then all are asked.
+    for key in 0..1001 {
+        cache.invalidate(&format!("x{key}"));
+    }
+    assert_eq!(load(&cache, &mut calls, "b", 1).await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_put_brought_is_served_in_an_outage_and_what_it_replaced_is_forgotten() {
+    let (cache, mut calls, _) = cache();
+    fail_both(&cache, &mut calls, ["a", "b"]).await;
+    cache.put("a".into(), 7);
+    assert_eq!(get(&cache, "a", Deadline::none()).await.unwrap(), Some(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_hangs_is_asked_for_again_while_others_still_wait_for_it() {
+    let (cache, mut calls, clock) = cache();
+    let mut hung = Vec::new();
+    let mut readers = Vec::new();
+    // Each 500 ms a caller with a second of patience: there is always one who waits.
+    for _ in 0..4 {
+        readers.push(spawn_get(&cache, "a", Deadline::after(SECOND)));
+        tokio::time::sleep(500 * MS).await;
+        clock.advance(500 * MS);
+        hung.extend(calls.pending());
+    }
+    assert!(hung.len() > 1, "{} loads in two seconds", hung.len());
+    for call in hung.drain(..) {
+        call.cancelled().await;
+    }
+    tokio::time::sleep(5 * SECOND).await;
+    clock.advance(5 * SECOND);
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+    for reader in readers {
+        assert!(matches!(
+            reader.await.unwrap(),
+            Err(Error::DeadlineExceeded)
+        ));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_over_from_a_hung_load_stores_and_the_hung_one_answers_its_own() {
+    let (cache, mut calls, _) = cache();
+    let in_vain = spawn_get(&cache, "a", Deadline::after(SECOND));
+    let hung = calls.next().await;
+    let patient = spawn_get(&cache, "a", Deadline::none());
+    assert!(in_vain.await.unwrap().is_err());
+    let next = spawn_get(&cache, "a", Deadline::none());
+    let second = calls.next().await;
+    let joiner = spawn_get(&cache, "a", Deadline::none());
+    let_others_run().await;
+    hung.all(1);
+    assert_eq!(patient.await.unwrap().unwrap(), Some(1));
+    assert_eq!(cached(&cache, "a").await, None, "it has lost its seat");
+    second.all(2);
+    assert_eq!(next.await.unwrap().unwrap(), Some(2));
+    assert_eq!(joiner.await.unwrap().unwrap(), Some(2));
+    assert_eq!(cached(&cache, "a").await, Some(2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,17 +310,21 @@ async fn invalidation_ends_a_keys_back_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_hangs_costs_one_time_out_per_back_off() {
-    let (cache, mut calls, _) = cache();
-    assert!(cache.get("a", &Deadline::after(SECOND)).await.is_err());
-    calls.next().await.cancelled().await;
-    for key in ["a", "b"] {
-        let answer = spawn_get(&cache, key, Deadline::after(SECOND))
-            .await
-            .unwrap();
-        assert!(matches!(answer, Err(Error::DeadlineExceeded)));
+async fn a_source_that_hangs_costs_two_time_outs_and_then_one_per_back_off() {
+    let (cache, mut calls, clock) = cache();
+    for (round, time_outs) in [(0, 2), (1, 1), (2, 1)] {
+        let mut loads = 0;
+        for key in ["a", "b", "c", "d"] {
+            let answer = spawn_get(&cache, key, Deadline::after(SECOND));
+            assert!(matches!(
+                answer.await.unwrap(),
+                Err(Error::DeadlineExceeded)
+            ));
+            loads += calls.pending().len();
+        }
+        assert_eq!(loads, time_outs, "in round {round}");
+        clock.advance(SECOND);
     }
-    calls.assert_none();
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +345,7 @@ async fn a_load_that_the_last_of_several_callers_waited_for_in_vain_causes_a_bac
     patient.abort();
     assert!(matches!(late.await.unwrap(), Err(Error::DeadlineExceeded)));
     call.cancelled().await;
-    let refused = get(&cache, "b", Deadline::none()).await;
+    let refused = get(&cache, "a", Deadline::none()).await;
     assert!(matches!(refused, Err(Error::DeadlineExceeded)));
     calls.assert_none();
     assert_eq!(cache.stats().load_errors, 1);

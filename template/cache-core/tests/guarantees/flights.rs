@@ -328,6 +328,14 @@ fn a_waiter_that_leaves_after_it_swallowed_a_wake_up_passes_it_on() {
             .is_pending()
     );
 
+    load.waker.lock().unwrap().take().unwrap().wake();
+    woken.0.store(false, SeqCst);
+    let poll = stayer.as_mut();
+    assert!(
+        poll.poll(&mut Context::from_waker(&stayers_waker))
+            .is_pending()
+    );
+    load.waker.lock().unwrap().take().unwrap().wake();
     let stayer = Arc::new(Mutex::new(stayer));
     let (interrupted, interrupting, flag) = (load.clone(), stayer.clone(), woken.clone());
     *load.in_the_middle.lock().unwrap() = Some(Box::new(move || {

@@ -8,6 +8,7 @@ mod failures;
 mod flights;
 mod invalidation;
 mod memory;
+mod misuse;
 mod sources;
 mod staleness;
 mod support;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use cache_core::{Cache, Deadline, Error, Failure, from_fn, from_fn_many};
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_of_a_closure_costs_one_load_and_not_one_for_each_key() {
+async fn an_outage_of_a_closure_does_not_cost_one_load_for_each_key() {
     let calls = Arc::new(AtomicU32::new(0));
     let counter = calls.clone();
     let away = from_fn(move |_: u32, _| {
@@ -22,7 +22,8 @@ async fn an_outage_of_a_closure_costs_one_load_and_not_one_for_each_key() {
         let answer = cache.get(&key, &Deadline::none()).await;
         assert!(matches!(answer, Err(Error::Load(error)) if *error == "away"));
     }
-    assert_eq!(calls.load(Relaxed), 1);
+    // The first one's failure might have been its key's.
+    assert_eq!(calls.load(Relaxed), 2);
 }
 
 #[tokio::test(start_paused = true)]

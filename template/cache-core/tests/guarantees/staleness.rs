@@ -50,6 +50,63 @@ async fn a_monotonic_clock_that_ran_backwards_expires_an_entry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_load_is_joined_only_as_long_as_its_answer_would_be_fresh() {
+    let minute = TtlPolicy::Fixed(60 * SECOND);
+    for (policy, absent_ttl, limit) in [
+        (minute, 90, 60),
+        (minute, 5, 5),
+        (TtlPolicy::PerItem(60 * SECOND), 5, 5),
+        (TtlPolicy::Immutable, 90, 90),
+        // Where an answer is never fresh, those of the same moment share it.
+        (minute, 0, 1),
+        (TtlPolicy::Fixed(Duration::ZERO), 5, 1),
+    ] {
+        let (cache, mut calls, clock) =
+            cache_with(|builder| builder.ttl(policy).absent_ttl(absent_ttl * SECOND));
+        // Its waiter was frozen, say.
+        let first = spawn_get(&cache, "a", Deadline::none());
+        let old = calls.next().await;
+        clock.advance(limit * SECOND - Duration::from_nanos(1));
+        let joiner = spawn_get(&cache, "a", Deadline::none());
+        let_others_run().await;
+        calls.assert_none();
+        clock.advance(Duration::from_nanos(1));
+        let late = spawn_get(&cache, "a", Deadline::none());
+        let new = calls.next().await;
+        old.all(1);
+        new.all(2);
+        assert_eq!(first.await.unwrap().unwrap(), Some(1));
+        assert_eq!(joiner.await.unwrap().unwrap(), Some(1));
+        assert_eq!(late.await.unwrap().unwrap(), Some(2), "{policy:?}");
+        // A clock that ran backwards: nobody knows how old it is.
+        let first = spawn_get(&cache, "b", Deadline::none());
+        let old = calls.next().await;
+        clock.change(|now| now.wall -= SECOND);
+        let late = spawn_get(&cache, "b", Deadline::none());
+        calls.next().await.all(2);
+        assert_eq!(late.await.unwrap().unwrap(), Some(2));
+        old.all(1);
+        assert_eq!(first.await.unwrap().unwrap(), Some(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_never_fresh_takes_no_place_and_ends_what_was_there() {
+    let (cache, mut calls, clock) = cache_with(|builder| {
+        builder
+            .absent_ttl(Duration::ZERO)
+            .stale_if_error(60 * SECOND)
+    });
+    load(&cache, &mut calls, "a", 1).await;
+    clock.advance(60 * SECOND);
+    let reader = spawn_get(&cache, "a", Deadline::none());
+    calls.next().await.absent();
+    assert_eq!(reader.await.unwrap().unwrap(), None);
+    let stats = cache.stats();
+    assert_eq!((stats.entries, stats.bytes), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn age_counts_from_before_the_read_was_sent() {
     let (cache, mut calls, clock) = cache();
     let reader = spawn_get(&cache, "a", Deadline::none());

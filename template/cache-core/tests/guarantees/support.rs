@@ -112,6 +112,11 @@ impl Calls {
         call.expect("no load was started").unwrap()
     }
 
+    /// The loads that were started since the last look.
+    pub fn pending(&mut self) -> Vec<Call> {
+        std::iter::from_fn(|| self.0.try_recv().ok()).collect()
+    }
+
     /// No load is waiting for an answer.
     pub fn assert_none(&mut self) {
         assert!(self.0.try_recv().is_err(), "a load was started");
@@ -186,6 +191,15 @@ pub async fn load(cache: &TestCache, calls: &mut Calls, key: &str, value: u32) -
             }
         } => unreachable!(),
     }
+}
+
+/// Whether the source is asked for `key` now, by a caller who leaves at once.
+pub async fn is_asked(cache: &TestCache, calls: &mut Calls, key: &str) -> bool {
+    let reader = spawn_get(cache, key, Deadline::none());
+    let_others_run().await;
+    reader.abort();
+    let_others_run().await;
+    !calls.pending().is_empty()
 }
 
 /// What the cache holds for `key` without asking the source.
