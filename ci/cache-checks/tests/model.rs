@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use cache_core::clock::{Clock, ManualClock, Reading};
-use cache_core::{Cache, Deadline, Error, Loaded, Loader, TtlPolicy};
+use cache_core::{Cache, Deadline, Error, LEAST_MEMORY, Loaded, Loader, TtlPolicy};
 use proptest::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet};
@@ -26,6 +28,11 @@ enum Step {
     Panic(prop::sample::Index),
     /// Of the callers that wait, lets one go away.
     Leave(prop::sample::Index),
+    /// A caller whose future is polled once and kept, as by a `select!` that took another branch.
+    Keep(u8),
+    /// Of those that are kept, goes on with one, or drops it.
+    Resume(prop::sample::Index),
+    Drop(prop::sample::Index),
     Invalidate(u8),
     InvalidateAll,
     Put(u8),
@@ -43,6 +50,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<prop::sample::Index>().prop_map(Step::Fail),
         1 => any::<prop::sample::Index>().prop_map(Step::Panic),
         2 => any::<prop::sample::Index>().prop_map(Step::Leave),
+        2 => key().prop_map(Step::Keep),
+        1 => any::<prop::sample::Index>().prop_map(Step::Resume),
+        1 => any::<prop::sample::Index>().prop_map(Step::Drop),
         1 => key().prop_map(Step::Invalidate),
         1 => Just(Step::InvalidateAll),
         3 => (1..8000u64).prop_map(Step::Advance),
@@ -81,6 +91,7 @@ struct Load {
     began: usize,
     landed: Option<usize>,
     call: Option<Call>,
+    keys: Vec<u8>,
 }
 
 struct Reader {
@@ -89,12 +100,20 @@ struct Reader {
     task: JoinHandle<Vec<(u8, Answer)>>,
 }
 
+/// A caller that nobody polls.
+struct Kept {
+    began: usize,
+    at: Reading,
+    future: Pin<Box<dyn Future<Output = Vec<(u8, Answer)>>>>,
+}
+
 struct Model {
     cache: Cache<u8, usize, Source>,
     calls: mpsc::UnboundedReceiver<Call>,
     clock: Arc<ManualClock>,
     loads: Vec<Load>,
     readers: Vec<Reader>,
+    kept: Vec<Kept>,
     /// The step at which each key was last invalidated.
     invalidated: HashMap<u8, usize>,
     something_failed: bool,
@@ -110,7 +129,10 @@ impl Model {
             .absent_ttl(TTL)
             .stale_if_error(STALE)
             .clock(clock.clone())
-            .memory(1 << 20, |_, _| 0)
+            // From nothing to what is never stored, and with room for a few.
+            .memory(LEAST_MEMORY, |key, _| {
+                [0, 100, 3000, 1 << 20][*key as usize]
+            })
             .build()
             .unwrap();
         Model {
@@ -119,6 +141,7 @@ impl Model {
             clock,
             loads: Vec::new(),
             readers: Vec::new(),
+            kept: Vec::new(),
             invalidated: HashMap::new(),
             something_failed: false,
             now: 0,
@@ -160,6 +183,25 @@ impl Model {
                     reader.task.abort();
                 }
             }
+            Step::Keep(key) => {
+                let mut future = self.lookup(vec![key], false);
+                let mut context = Context::from_waker(Waker::noop());
+                if future.as_mut().poll(&mut context).is_pending() {
+                    let (began, at) = (self.now, self.clock.now());
+                    self.kept.push(Kept { began, at, future });
+                }
+            }
+            Step::Resume(which) => {
+                if !self.kept.is_empty() {
+                    let kept = self.kept.swap_remove(which.index(self.kept.len()));
+                    self.resume(kept);
+                }
+            }
+            Step::Drop(which) => {
+                if !self.kept.is_empty() {
+                    drop(self.kept.swap_remove(which.index(self.kept.len())));
+                }
+            }
             Step::Invalidate(key) => {
                 self.cache.invalidate(&key);
                 self.invalidated.insert(key, self.now);
@@ -176,6 +218,7 @@ impl Model {
                     began: self.now,
                     landed: Some(self.now),
                     call: None,
+                    keys: vec![key],
                 });
                 self.cache.put(key, self.loads.len() - 1);
             }
@@ -192,24 +235,30 @@ impl Model {
         self.settle().await;
     }
 
-    fn read(&mut self, keys: Vec<u8>, many: bool) {
+    fn lookup(
+        &self,
+        keys: Vec<u8>,
+        many: bool,
+    ) -> Pin<Box<dyn Future<Output = Vec<(u8, Answer)>>>> {
         let cache = self.cache.clone();
-        let task = tokio::task::spawn_local(async move {
+        Box::pin(async move {
             if many {
-                cache
-                    .get_many(keys, &Deadline::none())
-                    .await
-                    .into_iter()
-                    .collect()
+                let answers = cache.get_many(keys, &Deadline::none()).await;
+                answers.into_iter().collect()
             } else {
                 vec![(keys[0], cache.get(&keys[0], &Deadline::none()).await)]
             }
-        });
-        self.readers.push(Reader {
-            began: self.now,
-            at: self.clock.now(),
-            task,
-        });
+        })
+    }
+
+    fn read(&mut self, keys: Vec<u8>, many: bool) {
+        let (began, at, future) = (self.now, self.clock.now(), self.lookup(keys, many));
+        self.resume(Kept { began, at, future });
+    }
+
+    fn resume(&mut self, Kept { began, at, future }: Kept) {
+        let task = tokio::task::spawn_local(future);
+        self.readers.push(Reader { began, at, task });
     }
 
     /// One of the loads that wait for their answer, which lands with this step.
@@ -242,9 +291,14 @@ impl Model {
         while let Ok(call) = self.calls.try_recv() {
             for key in &call.keys {
                 let generation = self.invalidated.get(key).copied().unwrap_or(0);
-                let twice = self.loads.iter().any(|load| {
-                    let other = load.call.as_ref();
-                    load.began > generation && other.is_some_and(|other| other.keys.contains(key))
+                let last = self.loads.iter().rfind(|load| load.keys.contains(key));
+                let is_young = |load: &Load| {
+                    // An older one's answer would not be fresh any more.
+                    let age = self.clock.now().since(load.sent);
+                    age.is_some_and(|age| age < TTL)
+                };
+                let twice = last.is_some_and(|load| {
+                    load.began > generation && load.call.is_some() && is_young(load)
                 });
                 assert!(!twice, "two loads of {key} at once");
             }
@@ -252,6 +306,7 @@ impl Model {
                 sent: self.clock.now(),
                 began: self.now,
                 landed: None,
+                keys: call.keys.clone(),
                 call: Some(call),
             };
             self.loads.push(load);
@@ -282,11 +337,15 @@ impl Model {
                         "{key} is from before its invalidation"
                     );
                 }
-                // Who waited for the load gets what it brought. Everyone else got what was fresh when
-                // it was asked for, or, once a failure was known, what was within the stale bound.
+                // Who waited for the load gets what it brought, and joined while that was fresh. Everyone
+                // else got what was fresh when it was asked for, or, once a failure was known, what was
+                // within the stale bound.
+                let within =
+                    |now: Reading, bound| now.since(load.sent).is_some_and(|age| age < bound);
+                if load.began < began && landed >= began {
+                    assert!(within(at, TTL), "{key} was too old to be joined");
+                }
                 if landed < began {
-                    let within =
-                        |now: Reading, bound| now.since(load.sent).is_some_and(|age| age < bound);
                     // The failure may have been known when it was asked for: a back-off.
                     let stale = [at, self.clock.now()].map(|now| within(now, TTL + STALE));
                     let stale = self.something_failed && stale.contains(&true);
@@ -298,6 +357,9 @@ impl Model {
 
     /// Answers everything that is still asked: nobody may be left waiting.
     async fn finish(&mut self) {
+        for kept in std::mem::take(&mut self.kept) {
+            self.resume(kept);
+        }
         for _ in 0..1000 {
             self.now += 1;
             match (0..self.loads.len()).find(|number| self.loads[*number].call.is_some()) {

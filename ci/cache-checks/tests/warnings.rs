@@ -71,9 +71,13 @@ async fn failed_loads_and_stale_answers_are_warnings_once_for_each_load() {
     for _ in 0..10 {
         cache.get("c-1", &patient).await.unwrap();
     }
-    assert!(cache.get("c-2", &patient).await.is_err());
+    // The second key's load fails too; from then on no other is tried.
+    for key in ["c-2", "c-3", "c-4"] {
+        assert!(cache.get(key, &patient).await.is_err());
+    }
     let lines = log.lines();
-    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert!(lines[2].contains(r#"key="c-2""#), "{lines:#?}");
     for (line, what) in lines
         .iter()
         .zip(["a load failed", "a stale value was served"])

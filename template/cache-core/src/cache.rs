@@ -347,7 +347,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         };
         // Here alone: what a back-off answers would be a line for each request of an outage.
         if let Some((Freshness::Stale, _)) = self.cached(key) {
-            tracing::warn!(kind = self.name, ?key, cause = %error, "a stale value is served");
+            tracing::warn!(kind = self.name, ?key, cause = %error, "a stale value was served");
         }
         self.or_stale(key, error)
     }
