@@ -72,6 +72,8 @@ impl<K, V, L: Loader<K, V>> fmt::Debug for Cache<K, V, L> {
     }
 }
 
+// Said to be `Send`: of an `async fn` the compiler cannot infer it where keys have a lifetime.
+#[allow(clippy::manual_async_fn)]
 impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     /// Starts the configuration of a cache in front of `loader`.
     pub fn builder(loader: L) -> Builder<K, V, L> {
@@ -91,8 +93,6 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     ///
     /// # Cancellation
     /// Safe to drop: others that wait for the same load go on, and the last one to leave ends it.
-    // Not `async`, here and below: in a task the compiler has to be told that this is `Send`, since
-    // it cannot infer it for keys with a lifetime.
     pub fn get<Q>(
         &self,
         key: &Q,
@@ -143,26 +143,21 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     /// The values of many keys, as [`get`](Self::get) gives each. What must be loaded is loaded
     /// in one call of the loader; what is already being loaded is waited for. Duplicates are
     /// answered once. What is cached is fresh at the time of the call.
-    pub fn get_many<I>(
+    pub fn get_many(
         &self,
-        keys: I,
+        keys: impl IntoIterator<Item = K>,
         deadline: &Deadline,
-    ) -> impl Future<Output = HashMap<K, Answer<V, L::Error>>> + Send
-    where
-        I: IntoIterator<Item = K>,
-    {
-        let mut answers = HashMap::new();
-        let mut missing = HashSet::new();
-        for key in keys {
-            if answers.contains_key(&key) || missing.contains(&key) {
-                continue;
-            }
-            match self.0.hit(&key) {
-                Some(answer) => drop(answers.insert(key, Ok(answer))),
-                None => drop(missing.insert(key)),
-            }
-        }
+    ) -> impl Future<Output = HashMap<K, Answer<V, L::Error>>> + Send {
+        let keys: HashSet<K> = keys.into_iter().collect();
         async move {
+            let mut answers = HashMap::with_capacity(keys.len());
+            let mut missing = Vec::new();
+            for key in keys {
+                match self.0.hit(&key) {
+                    Some(answer) => drop(answers.insert(key, Ok(answer))),
+                    None => missing.push(key),
+                }
+            }
             if !missing.is_empty() {
                 self.load_many(missing, deadline, &mut answers).await;
             }
@@ -172,7 +167,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
 
     async fn load_many(
         &self,
-        missing: HashSet<K>,
+        missing: Vec<K>,
         deadline: &Deadline,
         answers: &mut HashMap<K, Answer<V, L::Error>>,
     ) {

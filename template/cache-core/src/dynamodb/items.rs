@@ -78,11 +78,7 @@ impl<K, T: DeserializeOwned> ItemLoader<K, T> {
         self
     }
 
-    async fn get(&self, key: &ItemKey, until: &Deadline) -> Vec<Read<T>> {
-        vec![(key.clone(), self.get_item(key, until).await)]
-    }
-
-    async fn get_item(
+    async fn get(
         &self,
         key: &ItemKey,
         until: &Deadline,
@@ -172,22 +168,24 @@ impl<K: Key, T: DeserializeOwned + Send + Sync + 'static> Loader<K, Arc<T>> for 
         // By item: DynamoDB refuses a batch that names one twice.
         let mut askers: HashMap<ItemKey, Vec<K>> = HashMap::new();
         let mut items = Vec::new();
+        let mut reads = HashMap::new();
         for key in keys {
             let item = (self.item_key)(&key);
             let askers = askers.entry(item.clone()).or_default();
-            if askers.is_empty() {
-                items.push(item);
-            }
             askers.push(key);
-        }
-        let mut reads: HashMap<_, _> = match items.as_slice() {
-            [item] => self.get(item, &until).await.into_iter().collect(),
-            _ => {
-                let batches = items.chunks(BATCH);
-                let batches = batches.map(|batch| self.get_batch(batch, &until));
-                join_all(batches).await.into_iter().flatten().collect()
+            match self.table.key.of(&item) {
+                Err(error) => drop(reads.insert(item, Err(error))),
+                Ok(_) if askers.len() == 1 => items.push(item),
+                Ok(_) => {}
             }
-        };
+        }
+        if let [item] = items.as_slice() {
+            reads.insert(item.clone(), self.get(item, &until).await);
+        } else {
+            let batches = items.chunks(BATCH);
+            let batches = batches.map(|batch| self.get_batch(batch, &until));
+            reads.extend(join_all(batches).await.into_iter().flatten());
+        }
         Loaded::of_reads(askers.into_iter().flat_map(|(item, keys)| {
             // What a batch does not return does not exist.
             let read = reads.remove(&item).unwrap_or(Ok(None));

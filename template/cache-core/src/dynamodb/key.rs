@@ -8,6 +8,10 @@ use aws_sdk_dynamodb::types::{
 
 use super::{Attributes, ReadError};
 
+/// DynamoDB's limits, in bytes.
+const LONGEST_PARTITION_KEY: usize = 2048;
+const LONGEST_SORT_KEY: usize = 1024;
+
 /// The type of a key attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyType {
@@ -79,7 +83,8 @@ impl TableKey {
         self.sort.map(|(name, _)| name)
     }
 
-    /// The attributes of an item's key.
+    /// The attributes of an item's key. What DynamoDB would refuse is refused here: of a batch it
+    /// would refuse the other keys with it.
     pub(super) fn of(self, key: &ItemKey) -> Result<Attributes, ReadError> {
         match (self.sort, &key.sort) {
             (Some(_), None) => return Err(ReadError::Key("the table has a sort key: give both")),
@@ -87,6 +92,15 @@ impl TableKey {
             _ => {}
         }
         let values = [Some(&key.partition), key.sort.as_ref()];
+        let limits = [LONGEST_PARTITION_KEY, LONGEST_SORT_KEY];
+        for ((value, (_, kind)), most) in values
+            .into_iter()
+            .flatten()
+            .zip(self.attributes())
+            .zip(limits)
+        {
+            value.check(kind, most)?;
+        }
         let named = self.names().zip(values.into_iter().flatten());
         Ok(named
             .map(|(name, value)| (name.to_string(), value.into()))
@@ -123,6 +137,24 @@ pub enum KeyValue {
 }
 
 impl KeyValue {
+    fn check(&self, kind: KeyType, most: usize) -> Result<(), ReadError> {
+        let length = match (self, kind) {
+            (KeyValue::S(text), KeyType::S) => text.len(),
+            (KeyValue::B(bytes), KeyType::B) => bytes.len(),
+            (KeyValue::N(_), KeyType::N) => return Ok(()),
+            _ => {
+                return Err(ReadError::Key(
+                    "the key is of another type than the table's",
+                ));
+            }
+        };
+        match length {
+            0 => Err(ReadError::Key("the key is empty")),
+            _ if length > most => Err(ReadError::Key("the key is longer than DynamoDB allows")),
+            _ => Ok(()),
+        }
+    }
+
     fn of(attribute: &AttributeValue) -> Option<Self> {
         match attribute {
             AttributeValue::S(text) => Some(KeyValue::S(text.clone())),
@@ -315,6 +347,17 @@ mod tests {
         assert!(one.of(&"a".into()).is_ok());
         assert!(one.of(&("a", 1).into()).is_err());
         assert!(two.of(&"a".into()).is_err());
+        let wrong: [ItemKey; 4] = [
+            (7, 1).into(),
+            ("a", "1").into(),
+            ("", 1).into(),
+            ("a".repeat(2049), 1).into(),
+        ];
+        assert!(wrong.iter().all(|key| two.of(key).is_err()));
+        assert!(two.of(&("a".repeat(2048), 1).into()).is_ok());
+        let bytes = one.sort("SK", KeyType::B);
+        assert!(bytes.of(&("a", vec![0; 1024]).into()).is_ok());
+        assert!(bytes.of(&("a", vec![0; 1025]).into()).is_err());
         let item = two.of(&("a", 1).into()).unwrap();
         assert_eq!(item["SK"], AttributeValue::N("1".into()));
         assert_eq!(two.find(&item), Some(("a", 1).into()));

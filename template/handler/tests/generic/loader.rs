@@ -75,26 +75,6 @@ async fn keys_that_dynamodb_left_unprocessed_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn one_failed_batch_fails_only_its_keys() {
-    let table = Table::with_key(PK).await;
-    table.put("key-1", json!({"size": 1})).await;
-    let mut keys = keys(0..150);
-    // DynamoDB refuses the second batch for it: a partition key has at most 2048 bytes.
-    keys[120] = "x".repeat(2049);
-    let loaded = loader(&table)
-        .load(keys.clone(), Deadline::none())
-        .await
-        .unwrap();
-    assert_eq!(loaded.found.len(), 1);
-    assert_eq!(loaded.failed.len(), 50);
-    assert!(
-        keys[100..]
-            .iter()
-            .all(|key| loaded.failed.contains_key(key))
-    );
-}
-
-#[tokio::test]
 async fn different_keys_of_the_same_item_get_it_both() {
     let table = Table::with_key(PK).await;
     table.put("key-1", json!({"size": 1})).await;
@@ -262,6 +242,28 @@ async fn a_key_that_is_none_of_the_tables_fails_and_is_not_the_databases_fault()
     assert!(matches!(failed["a"], ReadError::Key(_)));
     let failed = number.load(vec![1], Deadline::none()).await.unwrap().failed;
     assert!(failed[&1].is_about_the_key(), "{:?}", failed[&1]);
+}
+
+#[tokio::test]
+async fn a_key_that_dynamodb_would_refuse_takes_no_other_of_its_batch_with_it() {
+    let table = Table::with_key(PK).await;
+    table.put("a", json!({"size": 1})).await;
+    table.requests();
+    let wrong = [String::new(), "x".repeat(2049)];
+    let keys = wrong.iter().cloned().chain(["a".into(), "b".into()]);
+    let loaded = loader(&table).load(keys.collect(), Deadline::none()).await;
+    let loaded = loaded.unwrap();
+    assert_eq!(table.requests(), ["BatchGetItem"]);
+    assert_eq!((loaded.found.len(), loaded.failed.len()), (1, 2));
+    assert!(
+        wrong
+            .iter()
+            .all(|key| loaded.failed[key].is_about_the_key())
+    );
+    // Nothing is left to ask.
+    let failed = loader(&table).load(wrong.to_vec(), Deadline::none()).await;
+    assert_eq!(failed.unwrap().failed.len(), 2);
+    assert!(table.requests().is_empty());
 }
 
 #[tokio::test]
