@@ -100,11 +100,13 @@ struct Reader {
     task: JoinHandle<Vec<(u8, Answer)>>,
 }
 
+type Lookup = Pin<Box<dyn Future<Output = Vec<(u8, Answer)>>>>;
+
 /// A caller that nobody polls.
 struct Kept {
     began: usize,
     at: Reading,
-    future: Pin<Box<dyn Future<Output = Vec<(u8, Answer)>>>>,
+    future: Lookup,
 }
 
 struct Model {
@@ -235,11 +237,7 @@ impl Model {
         self.settle().await;
     }
 
-    fn lookup(
-        &self,
-        keys: Vec<u8>,
-        many: bool,
-    ) -> Pin<Box<dyn Future<Output = Vec<(u8, Answer)>>>> {
+    fn lookup(&self, keys: Vec<u8>, many: bool) -> Lookup {
         let cache = self.cache.clone();
         Box::pin(async move {
             if many {
