@@ -2,7 +2,6 @@
 //!
 //! Without this an outage costs every request a full time-out.
 
-use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
@@ -15,44 +14,17 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// A load that is sent so long after a failure starts again at [`FIRST`] if it fails too.
 const FORGET: Duration = Duration::from_secs(4);
 
-/// What a failing key takes beside its heap and the text of its error.
-const OVERHEAD: u64 = 256;
+/// What it takes to remember a failing key beside the key and the text of its error.
+pub(crate) const OVERHEAD: u64 = 256;
 
 /// More keys that were invalidated during an outage than this end its back-off for all.
 const MOST_SPARED: usize = 1000;
 
-/// Why a key could not be read, and the bytes that it takes to remember that.
-pub(crate) struct Reason<E> {
-    pub error: Error<E>,
-    pub bytes: u64,
-}
-
-impl<E> Reason<E> {
-    /// Of a key of type `K`; the key has allocated `heap` bytes.
-    pub fn new<K>(error: Error<E>, heap: usize) -> Self
-    where
-        Error<E>: ToString,
-    {
-        let heap = heap.saturating_add(error.to_string().len()) as u64;
-        let flat = OVERHEAD + size_of::<K>() as u64;
-        let bytes = flat.saturating_add(heap);
-        Reason { error, bytes }
-    }
-}
-
-impl<E> Clone for Reason<E> {
-    fn clone(&self) -> Self {
-        Reason {
-            error: self.error.clone(),
-            bytes: self.bytes,
-        }
-    }
-}
-
 struct Failure<E> {
     at: Reading,
     pause: Duration,
-    reason: Reason<E>,
+    error: Error<E>,
+    bytes: u64,
 }
 
 impl<E> Failure<E> {
@@ -99,27 +71,42 @@ impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
             .into_iter()
             .flatten()
             .find(|failure| failure.is_paused(now))
-            .map(|failure| failure.reason.error.clone())
+            .map(|failure| failure.error.clone())
     }
 
-    /// Notes that a load of `keys`, sent at `sent`, failed as a whole. That of a single key counts
+    /// Notes that a load of `keys`, sent at `sent`, failed as a whole; to remember it for the first of
+    /// them takes so many bytes. That of a single key counts
     /// for that key, until another's fails too before any load succeeds.
-    pub fn load_failed(&mut self, keys: &[K], reason: &Reason<E>, sent: Reading, now: Reading) {
+    pub fn load_failed(
+        &mut self,
+        keys: &[K],
+        error: &Error<E>,
+        bytes: u64,
+        sent: Reading,
+        now: Reading,
+    ) {
         if let [key] = keys
             && self.loader.is_none()
             && self.suspect.as_ref().is_none_or(|suspect| suspect == key)
         {
             self.suspect = Some(key.clone());
-            return self.key_failed(key, reason, sent, now);
+            return self.key_failed(key, error, bytes, sent, now);
         }
-        self.loader = Some(next(self.loader.take(), reason, sent, now));
+        self.loader = Some(next(self.loader.take(), error, bytes, sent, now));
         self.spared.clear();
     }
 
     /// Notes that a key failed in a load that was sent at `sent`.
-    pub fn key_failed(&mut self, key: &K, reason: &Reason<E>, sent: Reading, now: Reading) {
-        let failure = next(self.take(key), reason, sent, now);
-        self.bytes = self.bytes.saturating_add(failure.reason.bytes);
+    pub fn key_failed(
+        &mut self,
+        key: &K,
+        error: &Error<E>,
+        bytes: u64,
+        sent: Reading,
+        now: Reading,
+    ) {
+        let failure = next(self.take(key), error, bytes, sent, now);
+        self.bytes = self.bytes.saturating_add(failure.bytes);
         self.keys.insert(key.clone(), failure);
         while self.bytes > self.most {
             let oldest = self
@@ -140,11 +127,7 @@ impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
     }
 
     /// Who asks for `key` from now on is not answered with a failure from before.
-    pub fn forget<Q>(&mut self, key: &Q)
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    pub fn forget(&mut self, key: &K) {
         self.take(key);
         if self.loader.is_some() {
             self.spared.insert(self.hasher.hash_one(key));
@@ -159,20 +142,17 @@ impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
         *self = BackOff::new(self.most);
     }
 
-    fn take<Q>(&mut self, key: &Q) -> Option<Failure<E>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    fn take(&mut self, key: &K) -> Option<Failure<E>> {
         let failure = self.keys.remove(key)?;
-        self.bytes = self.bytes.saturating_sub(failure.reason.bytes);
+        self.bytes = self.bytes.saturating_sub(failure.bytes);
         Some(failure)
     }
 }
 
 fn next<E>(
     last: Option<Failure<E>>,
-    reason: &Reason<E>,
+    error: &Error<E>,
+    bytes: u64,
     sent: Reading,
     now: Reading,
 ) -> Failure<E> {
@@ -190,6 +170,7 @@ fn next<E>(
     Failure {
         at: now,
         pause,
-        reason: reason.clone(),
+        error: error.clone(),
+        bytes,
     }
 }

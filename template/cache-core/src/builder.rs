@@ -8,9 +8,8 @@ use crate::backoff::BackOff;
 use crate::cache::{Cache, Changing, Inner, Weigher};
 use crate::clock::{Clock, SystemClock};
 use crate::stats::Counters;
-use crate::store::{self, Room};
 use crate::ttl::Rules;
-use crate::{ConfigError, Key, Loader, TtlPolicy, Value};
+use crate::{ConfigError, Key, Loader, TtlPolicy, Value, store};
 
 /// Configures a [`Cache`]. Only [`memory`](Self::memory) is required.
 ///
@@ -118,8 +117,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
             return Err(ConfigError::JitterTooLarge(self.rules.jitter_percent));
         }
         let counters = Arc::new(Counters::default());
-        let room = Room::within(bytes);
-        let (reader, writer) = store::open(&room, Arc::clone(&counters));
+        let (reader, writer) = store::open(bytes, Arc::clone(&counters));
         let inner = Inner {
             name: self.name,
             loader: self.loader,
@@ -132,7 +130,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
             changing: Mutex::new(Changing {
                 entries: writer,
                 seats: HashMap::new(),
-                back_off: BackOff::new(room.failures),
+                back_off: BackOff::new(store::room_for_failures(bytes)),
             }),
         };
         Ok(Cache(Arc::new(inner)))

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use crate::backoff::{BackOff, Reason};
+use crate::backoff::{self, BackOff};
 use crate::clock::{Clock, Reading};
 use crate::flight::{self, Flight, Ticket};
 use crate::stats::Counters;
@@ -103,10 +103,14 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
         async move {
-            match self.0.hit(key) {
-                Some(answer) => Ok(answer),
-                None => self.load(key.to_owned(), deadline).await,
+            if let Some(answer) = self.0.hit(key) {
+                return Ok(answer);
             }
+            let mut answers = HashMap::new();
+            let missing = vec![key.to_owned()];
+            self.load_missing(missing, deadline, &mut answers).await;
+            // There is none only where keys that are equal hash differently.
+            answers.remove(key).unwrap_or(Err(Error::LoaderPanicked))
         }
     }
 
@@ -125,19 +129,6 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         V: Default,
     {
         async move { Ok(self.get(key, deadline).await?.unwrap_or_default()) }
-    }
-
-    async fn load(&self, key: K, deadline: &Deadline) -> Answer<V, L::Error> {
-        let ticket = {
-            let mut changing = self.0.lock();
-            match self.0.way(&mut changing, &key, deadline) {
-                Way::Now(answer) => return answer,
-                Way::Join(ticket) => ticket,
-                Way::Load => flight::start(&self.0, &mut changing, vec![key.clone()], deadline),
-            }
-        };
-        self.0.waiting(deadline.limit(ticket.wait())).await;
-        self.0.landed(&key, &ticket)
     }
 
     /// The values of many keys, as [`get`](Self::get) gives each. What must be loaded is loaded
@@ -159,13 +150,13 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
                 }
             }
             if !missing.is_empty() {
-                self.load_many(missing, deadline, &mut answers).await;
+                self.load_missing(missing, deadline, &mut answers).await;
             }
             answers
         }
     }
 
-    async fn load_many(
+    async fn load_missing(
         &self,
         missing: Vec<K>,
         deadline: &Deadline,
@@ -192,7 +183,10 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
             }
         }
         let landings = join_all(flights.values().map(|(ticket, _)| ticket.wait()));
-        self.0.waiting(deadline.limit(landings)).await;
+        let start = Instant::now();
+        deadline.limit(landings).await;
+        let waited = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.0.counters.waiting_micros.add(waited);
         for (ticket, keys) in flights.into_values() {
             for key in keys {
                 let answer = self.0.landed(&key, &ticket);
@@ -207,12 +201,12 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     /// Reaches this execution environment only.
     pub fn invalidate<Q>(&self, key: &Q)
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: ToOwned<Owned = K> + ?Sized,
     {
+        let key = key.to_owned();
         let mut changing = self.0.lock();
-        changing.forget(key);
-        changing.entries.remove(key);
+        changing.forget(&key);
+        changing.entries.remove(&key);
     }
 
     /// Stores what was just written to the source, so that nobody has to read it. Wins over a load
@@ -314,11 +308,12 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         }
         if let Some(flight) = seat.filter(|flight| flight.was_in_vain()) {
             // A failed load, though some still wait for it: it loses its seat with this.
-            let reason = self.reason_of(key, Error::DeadlineExceeded);
+            let error = Error::DeadlineExceeded;
+            let bytes = self.failure_bytes(key, &error);
             let key = slice::from_ref(key);
             changing
                 .back_off
-                .load_failed(key, &reason, flight.sent, now);
+                .load_failed(key, &error, bytes, flight.sent, now);
         }
         Way::Load
     }
@@ -361,24 +356,16 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         Entry::new(key, value, lifetime, heap)
     }
 
-    /// What is kept of a failure.
-    pub fn reason_of(&self, key: &K, error: Error<L::Error>) -> Reason<L::Error> {
-        Reason::new::<K>(error, (self.weigher)(key, None))
+    /// What it takes to remember that `key` failed.
+    pub fn failure_bytes(&self, key: &K, error: &Error<L::Error>) -> u64 {
+        let heap = (self.weigher)(key, None).saturating_add(error.to_string().len());
+        backoff::OVERHEAD.saturating_add(size_of::<K>().saturating_add(heap) as u64)
     }
 
     pub fn store(&self, changing: &mut Changing<K, V, L::Error>, entry: &Arc<Entry<K, V>>) {
         if !self.rules.bypass() {
             changing.entries.put(entry);
         }
-    }
-
-    /// Notes how long a caller waits.
-    async fn waiting<F: Future>(&self, load: F) -> F::Output {
-        let start = Instant::now();
-        let output = load.await;
-        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.counters.waiting_micros.add(micros);
-        output
     }
 }
 
@@ -390,11 +377,7 @@ impl<K, V, L: Loader<K, V>> Inner<K, V, L> {
 
 impl<K: Key, V: Value, E> Changing<K, V, E> {
     /// Ends what a load or a failure from before would say of `key`.
-    fn forget<Q>(&mut self, key: &Q)
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    fn forget(&mut self, key: &K) {
         self.seats.remove(key);
         self.back_off.forget(key);
     }

@@ -6,7 +6,6 @@
 //! key takes its seat away, and the next caller starts a new flight.
 
 use std::collections::HashMap;
-use std::fmt::{Debug, Display};
 use std::future::poll_fn;
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +17,6 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::backoff::Reason;
 use crate::cache::{Changing, Inner};
 use crate::clock::Reading;
 use crate::store::Entry;
@@ -29,7 +27,7 @@ const FAIR_CHANCE: Duration = Duration::from_millis(200);
 
 /// What is known of each key of a load, or why it failed as a whole.
 type Landed<K, V, E> = Arc<Result<Outcomes<K, V, E>, Error<E>>>;
-type Outcomes<K, V, E> = HashMap<K, Result<Arc<Entry<K, V>>, Reason<E>>>;
+type Outcomes<K, V, E> = HashMap<K, Result<Arc<Entry<K, V>>, Error<E>>>;
 
 pub(crate) struct Flight<K, V, E> {
     /// The latest of the deadlines of all who wait.
@@ -54,22 +52,6 @@ struct Progress<K, V, E> {
 }
 
 impl<K, V, E> Flight<K, V, E> {
-    fn new(deadline: &Deadline, sent: Reading) -> Arc<Self> {
-        Arc::new(Flight {
-            until: deadline.share(),
-            sent,
-            started: Instant::now(),
-            progress: Mutex::new(Progress {
-                load: None,
-                woken: true,
-                landed: None,
-                waiters: HashMap::new(),
-                next_waiter: 0,
-                in_vain: false,
-            }),
-        })
-    }
-
     /// A ticket for a caller who waits until `deadline`; `None` if the answer could be older than
     /// `oldest`, or will not come: nobody drives the load, somebody waited for it in vain, or its
     /// own time is up, which must not fail a caller who has more.
@@ -202,12 +184,11 @@ impl<K: Key, V: Value, E: Send + Sync + 'static> Ticket<K, V, E> {
         let landed = Arc::clone(landed);
         drop(progress);
         let outcomes = landed.as_ref().as_ref().map_err(Error::clone)?;
-        match outcomes.get(key) {
-            Some(Ok(entry)) => Ok(Arc::clone(entry)),
-            Some(Err(reason)) => Err(reason.error.clone()),
-            // Only where keys that are equal hash differently.
-            None => Err(Error::LoaderPanicked),
-        }
+        // There is none only where keys that are equal hash differently.
+        outcomes
+            .get(key)
+            .cloned()
+            .unwrap_or(Err(Error::LoaderPanicked))
     }
 
     /// The same for all tickets of one flight.
@@ -238,7 +219,19 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
     deadline: &Deadline,
 ) -> Ticket<K, V, L::Error> {
     cache.counters.loads.add_one();
-    let flight = Flight::new(deadline, cache.clock.now());
+    let flight = Arc::new(Flight {
+        until: deadline.share(),
+        sent: cache.clock.now(),
+        started: Instant::now(),
+        progress: Mutex::new(Progress {
+            load: None,
+            woken: true,
+            landed: None,
+            waiters: HashMap::new(),
+            next_waiter: 0,
+            in_vain: false,
+        }),
+    });
     let ticket = flight.ticket(&mut lock(&flight.progress));
     // Before there is a load: a key that panics here leaves nothing that would take the lock.
     let seats = keys.iter().map(|key| (key.clone(), Arc::clone(&flight)));
@@ -262,19 +255,17 @@ struct Running<K: Key, V: Value, L: Loader<K, V>> {
 
 impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
     async fn fly(mut self) -> Landed<K, V, L::Error> {
-        let until = &self.flight.until;
         let load = async {
-            let loaded = self.cache.loader.load(self.keys.clone(), until.clone());
-            Ok(self.outcomes(loaded.await?))
+            let (keys, until) = (self.keys.clone(), self.flight.until.clone());
+            let loaded = self.cache.loader.load(keys, until).await?;
+            Ok(self.outcomes(loaded))
         };
-        let end = AssertUnwindSafe(until.limit(load)).catch_unwind().await;
-        let error = match end {
-            Ok(Some(Ok(outcomes))) => {
+        let error = match AssertUnwindSafe(load).catch_unwind().await {
+            Ok(Ok(outcomes)) => {
                 self.land(&outcomes);
                 return Arc::new(Ok(outcomes));
             }
-            Ok(Some(Err(error))) => Error::Load(Arc::new(error)),
-            Ok(None) => Error::DeadlineExceeded,
+            Ok(Err(error)) => Error::Load(Arc::new(error)),
             Err(_panic) => Error::LoaderPanicked,
         };
         self.fail(&error);
@@ -287,7 +278,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
         let cache = &self.cache;
         let now = cache.clock.now();
         let mut outcome = |key: &K| match loaded.failed.remove(key) {
-            Some(error) => Err(cache.reason_of(key, Error::Load(Arc::new(error)))),
+            Some(error) => Err(Error::Load(Arc::new(error))),
             None => {
                 let found = loaded.found.remove(key);
                 let entry = cache.entry_of(key.clone(), found, self.flight.sent, now);
@@ -303,17 +294,18 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
     fn land(&mut self, outcomes: &Outcomes<K, V, L::Error>) {
         let failed = outcomes
             .iter()
-            .filter_map(|(key, outcome)| Some((key, &outcome.as_ref().err()?.error)));
+            .filter_map(|(key, outcome)| Some((key, outcome.as_ref().err()?)));
         let failed: Vec<_> = failed.collect();
         if let Some((key, error)) = failed.first() {
-            self.cache.counters.load_errors.add_one();
             // Of many the first: they mostly fail for one reason.
-            log_failure(self.cache.name, key, error, failed.len());
+            self.count_failure(key, error, failed.len());
         }
-        let cut_short = self.flight.was_cut_short();
+        let (sent, cut_short) = (self.flight.sent, self.flight.was_cut_short());
         let now = self.cache.clock.now();
         self.keys.clear();
         for (key, outcome) in outcomes {
+            let weigh = |error| self.cache.failure_bytes(key, error);
+            let bytes = outcome.as_ref().err().map_or(0, weigh);
             let mut changing = self.cache.lock();
             if !changing.free_seat(key, &self.flight) {
                 continue;
@@ -324,37 +316,37 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
                     self.cache.store(&mut changing, entry);
                 }
                 Err(_) if cut_short => {}
-                Err(reason) => changing
-                    .back_off
-                    .key_failed(key, reason, self.flight.sent, now),
+                Err(error) => changing.back_off.key_failed(key, error, bytes, sent, now),
             }
         }
     }
 
     /// Gives up the seats of a load that brought nothing.
     fn fail(&mut self, error: &Error<L::Error>) {
-        self.cache.counters.load_errors.add_one();
         let keys = take(&mut self.keys);
         let Some(first) = keys.first() else {
             return;
         };
-        log_failure(self.cache.name, first, error, keys.len());
+        self.count_failure(first, error, keys.len());
         // A bug is no outage: the next call loads.
         let is_outage = !matches!(error, Error::LoaderPanicked) && !self.flight.was_cut_short();
-        let reason = self.cache.reason_of(first, error.clone());
-        let now = self.cache.clock.now();
+        let (sent, now) = (self.flight.sent, self.cache.clock.now());
+        let bytes = self.cache.failure_bytes(first, error);
         let mut changing = self.cache.lock();
         // A load whose every key was invalidated says nothing to those who ask from then on.
         if changing.free_seats(&keys, &self.flight) && is_outage {
-            let sent = self.flight.sent;
-            changing.back_off.load_failed(&keys, &reason, sent, now);
+            changing
+                .back_off
+                .load_failed(&keys, error, bytes, sent, now);
         }
     }
-}
 
-/// One line for each failed load; the back-off bounds how many there are.
-fn log_failure<K: Debug, E: Display>(kind: &str, key: &K, error: &Error<E>, keys: usize) {
-    tracing::warn!(kind, ?key, keys, %error, "a load failed");
+    /// With one line for each failed load; the back-off bounds how many there are.
+    fn count_failure(&self, key: &K, error: &Error<L::Error>, keys: usize) {
+        self.cache.counters.load_errors.add_one();
+        let kind = self.cache.name;
+        tracing::warn!(kind, ?key, keys, %error, "a load failed");
+    }
 }
 
 impl<K: Key, V: Value, L: Loader<K, V>> Drop for Running<K, V, L> {

@@ -95,34 +95,21 @@ impl Hasher for Hashed {
     }
 }
 
-/// How a bound is divided.
-pub(crate) struct Room {
-    /// The largest entry that is kept, for which as much is reserved.
-    largest: u64,
-    entries: u64,
-    pub failures: u64,
+/// Of a bound of `bytes`, what may be kept of failing keys.
+pub(crate) fn room_for_failures(bytes: u64) -> u64 {
+    MOST_FAILURES.min((bytes - TABLES) / 16)
 }
 
-impl Room {
-    pub fn within(bytes: u64) -> Self {
-        let room = bytes - TABLES;
-        let largest = LARGEST_ENTRY.min(room / 8);
-        let failures = MOST_FAILURES.min(room / 16);
-        Room {
-            largest,
-            entries: room - largest - failures,
-            failures,
-        }
-    }
-}
-
-/// Two handles on one new store.
+/// Two handles on one new store within a bound of `bytes`.
 pub(crate) fn open<K: Key, V: Value>(
-    room: &Room,
+    bytes: u64,
     counters: Arc<Counters>,
 ) -> (Reader<K, V>, Writer<K, V>) {
+    let room = bytes - TABLES - room_for_failures(bytes);
+    let largest = LARGEST_ENTRY.min(room / 8);
+    let capacity = room - largest;
     let slots: Slots<K, V> = Moka::builder()
-        .max_capacity(room.entries)
+        .max_capacity(capacity)
         .weigher(|_, slot: &Arc<Slot<K, V>>| slot.bytes)
         // The default policy can refuse an entry that was just loaded in favour of older ones.
         .eviction_policy(EvictionPolicy::lru())
@@ -140,24 +127,16 @@ pub(crate) fn open<K: Key, V: Value>(
     };
     let writer = Writer {
         reader: reader.clone(),
-        entries: room.entries,
-        largest: room.largest,
+        capacity,
+        largest,
     };
     (reader, writer)
 }
 
+#[derive(Clone)]
 pub(crate) struct Reader<K, V> {
     slots: Slots<K, V>,
     hasher: RandomState,
-}
-
-impl<K, V> Clone for Reader<K, V> {
-    fn clone(&self) -> Self {
-        Reader {
-            slots: self.slots.clone(),
-            hasher: self.hasher.clone(),
-        }
-    }
 }
 
 impl<K: Key, V: Value> Reader<K, V> {
@@ -187,7 +166,7 @@ impl<K: Key, V: Value> Reader<K, V> {
 
 pub(crate) struct Writer<K, V> {
     reader: Reader<K, V>,
-    entries: u64,
+    capacity: u64,
     largest: u64,
 }
 
@@ -207,11 +186,7 @@ impl<K: Key, V: Value> Writer<K, V> {
         self.settle();
     }
 
-    pub fn remove<Q>(&mut self, key: &Q)
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
+    pub fn remove(&mut self, key: &K) {
         let hash = self.reader.hasher.hash_one(key);
         self.reader.slots.invalidate(&hash);
         self.settle();
@@ -233,7 +208,7 @@ impl<K: Key, V: Value> Writer<K, V> {
     fn settle(&mut self) {
         self.reader.slots.run_pending_tasks();
         for _ in 0..MOST_ROUNDS {
-            if self.reader.slots.weighted_size() <= self.entries {
+            if self.reader.slots.weighted_size() <= self.capacity {
                 break;
             }
             self.reader.slots.run_pending_tasks();

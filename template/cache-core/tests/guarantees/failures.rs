@@ -113,8 +113,8 @@ async fn the_failures_of_more_keys_than_there_is_room_for_are_forgotten_oldest_f
         assert!(reader.await.unwrap()[key].is_err());
         clock.advance(MS);
     }
-    // An eighth of what is left of 1 MiB without the tables, and 1.3 KB for each.
-    for (n, is_remembered) in [(0, false), (15, false), (60, true), (99, true)] {
+    // A sixteenth of what is left of 1 MiB without the tables, and 1.3 KB for each.
+    for (n, is_remembered) in [(0, false), (60, false), (80, true), (99, true)] {
         assert_eq!(
             !is_asked(&cache, &mut calls, &keys[n]).await,
             is_remembered,
