@@ -48,31 +48,38 @@ const WORKLOADS: &[Workload] = &[
     // What the batch itself takes is its caller's and its loader's.
     ("a batch of 200,000 keys", MIB, 256 * MIB, MIB, large_batch),
     (
-        "2,000 failing keys, errors of 10 KB",
+        "full, 2,000 failing keys, errors of 10 KB",
         MIB,
         8 * 11 * 1024,
         MIB,
         failing_keys,
     ),
     (
-        "failing keys in batches",
+        "full, failing keys in batches",
         MIB,
         8 * 101 * 11 * 1024,
         MIB,
         failing_batches,
     ),
-    // Each of eight tasks holds an answer, and a loader has another.
+    (
+        "5,000 cancelled loads of 2 KB keys",
+        MIB,
+        8 * 2048,
+        TABLES + 32 * 1024,
+        cancelled_loads,
+    ),
+    // Each of eight tasks is interrupted anywhere, with what it just loads and what it was answered.
     (
         "2 writers, 6 readers, 16 KB shared",
         MIB,
-        10 * 16 * 1024,
+        8 * 5 * 16 * 1024,
         MIB,
         shared_values,
     ),
     (
         "2 writers, 6 readers, 16 KB inline",
         MIB,
-        30 * 16 * 1024,
+        8 * 5 * 16 * 1024,
         MIB,
         inline_values,
     ),
@@ -98,7 +105,7 @@ fn memory_is_bounded_at_every_moment_and_freed_at_once() {
         return measure(&name);
     }
     let mut wrong = Vec::new();
-    println!("workload                                  bound  peak %  rest %");
+    println!("workload                                      bound  peak %  rest %");
     for (name, bound, held, rest, _) in WORKLOADS {
         let mut child = Command::new(std::env::current_exe().unwrap());
         child
@@ -112,7 +119,7 @@ fn memory_is_bounded_at_every_moment_and_freed_at_once() {
         let [peak, at_rest] = [peak, at_rest].map(|bytes| bytes.parse::<u64>().unwrap());
         let percent = |bytes: u64| bytes as f64 * 100.0 / *bound as f64;
         let row = format!(
-            "{name:38} {bound:8} {:7.0} {:7.0}",
+            "{name:42} {bound:8} {:7.0} {:7.0}",
             percent(peak),
             percent(at_rest)
         );
@@ -154,7 +161,9 @@ fn weigh(key: &String, value: Option<&Arc<[u8]>>) -> usize {
     key.capacity() + value.map_or(0, |value| 16 + value.len())
 }
 
-fn nothing(bound: u64) -> Cache<String, Arc<[u8]>, FromFn<String, Arc<[u8]>, String>> {
+type Blobs = Cache<String, Arc<[u8]>, FromFn<String, Arc<[u8]>, String>>;
+
+fn nothing(bound: u64) -> Blobs {
     let nothing = from_fn(|_: String, _| async { Ok::<Option<Arc<[u8]>>, Failure<String>>(None) });
     Cache::builder(nothing)
         .memory(bound, weigh)
@@ -196,10 +205,22 @@ fn large_batch(bound: u64) -> Box<dyn Held> {
     keep(cache)
 }
 
-fn failing(bound: u64) -> Cache<String, u8, FromFn<String, u8, String>> {
-    let broken = from_fn(|_: String, _| async { Err(Failure::Key(key(0, 10 * 1024))) });
-    let cache = Cache::builder(broken).memory(bound, |key: &String, _| key.capacity());
-    cache.build().unwrap()
+/// Full of values, then asked for what fails.
+fn failing(bound: u64) -> Blobs {
+    let broken = from_fn(|key: String, _| async move {
+        match key.len() {
+            1024 => Err(Failure::Key(self::key(0, 10 * 1024))),
+            _ => Ok(Some(vec![1; 1000].into())),
+        }
+    });
+    let cache = Cache::builder(broken).memory(bound, weigh).build().unwrap();
+    run(async {
+        for number in 0..2000 {
+            let key = key(number, 10);
+            cache.get(&key, &Deadline::none()).await.unwrap();
+        }
+    });
+    cache
 }
 
 fn failing_keys(bound: u64) -> Box<dyn Held> {
@@ -219,6 +240,23 @@ fn failing_batches(bound: u64) -> Box<dyn Held> {
         for batch in 0..20 {
             let keys = (0..100).map(|number| key(batch * 100 + number, 1024));
             cache.get_many(keys, &Deadline::none()).await;
+        }
+    });
+    keep(cache)
+}
+
+/// Each caller leaves before the answer comes.
+fn cancelled_loads(bound: u64) -> Box<dyn Held> {
+    let silent = from_fn(|_: String, _| std::future::pending::<Result<_, Failure<String>>>());
+    let cache: Blobs = Cache::builder(silent).memory(bound, weigh).build().unwrap();
+    run(async {
+        for number in 0..5000 {
+            let (key, never) = (key(number, LONGEST_KEY), Deadline::none());
+            tokio::select! {
+                biased;
+                _ = cache.get(&key, &never) => unreachable!(),
+                () = std::future::ready(()) => {}
+            }
         }
     });
     keep(cache)
@@ -250,7 +288,7 @@ where
         .map(|writer| {
             let cache = cache.clone();
             runtime.spawn(async move {
-                for number in 0..20_000 {
+                for number in 0..5_000 {
                     let key = writer * 1_000_000 + number;
                     cache.get(&key, &Deadline::none()).await.unwrap();
                 }

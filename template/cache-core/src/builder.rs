@@ -15,8 +15,10 @@ use crate::{ConfigError, Key, Loader, TtlPolicy, Value, store};
 ///
 /// # Back-off
 /// A failed load answers for 200 ms, doubling to 2 s while failures follow each other: for its
-/// key where a key failed, for every key where the whole load failed. A success ends it. With a
-/// TTL of zero there is none: every call loads, or joins a load.
+/// key where a key failed, for every key where a whole load failed. That of a single key counts for
+/// this one, until another's fails too before any succeeds. A success ends it, and `invalidate`
+/// and `put` end it for their key. With a TTL of zero there is none: every call loads, or joins a
+/// load.
 #[must_use]
 pub struct Builder<K, V, L> {
     name: &'static str,
@@ -85,10 +87,15 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
     /// The bound in bytes, at least [`LEAST_MEMORY`](crate::LEAST_MEMORY), and what the key and
     /// the value of an entry have allocated on the heap, in bytes; there is no value where an
     /// absence is cached. The cache adds the entry itself, and takes 240 KiB of the bound for its
-    /// own tables.
+    /// own tables, and of the rest a sixteenth or 256 KiB, whichever is less, for keys that fail: of
+    /// those that are remembered the oldest makes room.
     ///
     /// The largest entry is an eighth of the rest or 1 MiB, whichever is less; a larger value is
-    /// returned and not stored. The weigher is called once for each key that is loaded.
+    /// returned and not stored. Not under the bound is what is in flight: a load's keys and answers,
+    /// while somebody waits for it; and up to 1,000 hashes of keys that were invalidated during an
+    /// outage.
+    ///
+    /// The weigher is called once for each key that is loaded. It must not use the cache.
     pub fn memory(
         mut self,
         bytes: u64,

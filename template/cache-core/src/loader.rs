@@ -6,8 +6,8 @@ use std::hash::Hash;
 
 use crate::Deadline;
 
-/// What a key has to be. Every type that can be one is one. Hashing and comparing must not use the
-/// cache. A key appears in the log where it cannot be read: keep secrets out of its `Debug`.
+/// What a key has to be. Every type that can be one is one. Hashing, comparing and cloning must not
+/// use the cache nor panic. A key appears in the log where it cannot be read: keep secrets out of its `Debug`.
 pub trait Key: Hash + Eq + Clone + Debug + Send + Sync + 'static {}
 
 impl<T: Hash + Eq + Clone + Debug + Send + Sync + 'static> Key for T {}
@@ -36,6 +36,10 @@ pub trait Loader<K, V>: Send + Sync + 'static {
     /// # Cancellation
     /// The future is dropped when the last caller that waits for it is gone. It is polled by
     /// those callers only, so nothing runs behind a response.
+    ///
+    /// # Panics
+    /// A load that panics fails those who wait with [`Error::LoaderPanicked`](crate::Error). So does
+    /// one that asks its own cache for a key that it is loading, and one whose runtime is shut down.
     fn load(
         &self,
         keys: Vec<K>,

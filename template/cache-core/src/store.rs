@@ -39,8 +39,7 @@ const LARGEST_ENTRY: u64 = 1024 * 1024;
 /// The most that may be kept of failing keys, beside a sixteenth of the room.
 const MOST_FAILURES: u64 = 256 * 1024;
 
-/// How often moka is asked to evict before it is taken to be unable to. It takes some hundreds at
-/// a time and is a few behind at most.
+/// How often moka is asked to evict before a writer goes on: it must not hang.
 const MOST_ROUNDS: usize = 1000;
 
 /// How many entries are removed under the lock at a time when all are.
@@ -204,14 +203,15 @@ impl<K: Key, V: Value> Writer<K, V> {
         is_any
     }
 
-    /// moka stops evicting after a while, and keeps for the moment what is just being read.
+    /// moka stops evicting after a while, and keeps for the moment what is just being read. What it
+    /// has let go of lies with this thread until there is enough of it, if nobody asks.
     fn settle(&mut self) {
-        self.reader.slots.run_pending_tasks();
         for _ in 0..MOST_ROUNDS {
-            if self.reader.slots.weighted_size() <= self.capacity {
+            self.reader.slots.run_pending_tasks();
+            if self.reader.bytes() <= self.capacity {
                 break;
             }
-            self.reader.slots.run_pending_tasks();
         }
+        crossbeam_epoch::pin().flush();
     }
 }

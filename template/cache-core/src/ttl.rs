@@ -148,3 +148,32 @@ impl Lifetime {
 fn has_ended(expires_at: Option<u64>, now: Reading) -> bool {
     expires_at.is_some_and(|end| end <= now.wall.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_takes_its_part_of_a_ttl_to_the_nanosecond() {
+        let jittered = |ttl, jitter_percent, shorten| {
+            let rules = Rules {
+                policy: TtlPolicy::Immutable,
+                absent_ttl: Duration::ZERO,
+                stale_if_error: Duration::ZERO,
+                jitter_percent,
+            };
+            rules.jittered(ttl, shorten)
+        };
+        let odd = Duration::new(7, 123_456_789);
+        for (ttl, percent, shorten, expected) in [
+            (odd, 0, 1.0, odd),
+            (odd, 50, 0.0, odd),
+            (odd, 50, 1.0, Duration::new(3, 561_728_394)),
+            (odd, 50, 0.5, Duration::new(5, 342_592_591)),
+            (Duration::from_nanos(3), 50, 1.0, Duration::from_nanos(1)),
+            (Duration::MAX, 0, 1.0, Duration::MAX),
+        ] {
+            assert_eq!(jittered(ttl, percent, shorten), expected);
+        }
+    }
+}

@@ -100,3 +100,19 @@ async fn an_invalidated_value_is_not_served_stale() {
     calls.next().await.fail();
     assert!(reader.await.unwrap().is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_invalidated_during_its_load_does_not_back_off() {
+    let (cache, mut calls, _) = cache();
+    let reader = spawn_get_many(&cache, &["a", "b"], Deadline::none());
+    let call = calls.next().await;
+    cache.invalidate("a");
+    let mut batch = Batch::default();
+    for key in ["a", "b"] {
+        batch.failed.insert(key.into(), Broken("both"));
+    }
+    call.batch(batch);
+    assert!(reader.await.unwrap().values().all(Result::is_err));
+    assert!(is_asked(&cache, &mut calls, "a").await);
+    assert!(!is_asked(&cache, &mut calls, "b").await);
+}

@@ -211,3 +211,33 @@ async fn debug_output_says_nothing_of_what_is_cached() {
     let text = format!("{cache:?}");
     assert!(!text.contains("secret") && !text.contains("4711"), "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_ends_what_was_there_before_it() {
+    let (cache, mut calls, clock) = cache_with(|builder| {
+        let weigh = |_: &String, value: Option<&u32>| value.map_or(0, |value| *value as usize);
+        builder.stale_if_error(60 * SECOND).memory(BOUND, weigh)
+    });
+    load(&cache, &mut calls, "a", 1).await;
+    clock.advance(60 * SECOND);
+    load(&cache, &mut calls, "a", 1 << 20).await;
+    let reader = spawn_get(&cache, "a", Deadline::none());
+    calls.next().await.fail();
+    assert!(
+        reader.await.unwrap().is_err(),
+        "it is older than what was read since"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_invalidated_or_replaced_is_not_evicted() {
+    let (cache, mut calls, _) = cache();
+    for value in 0..3 {
+        load(&cache, &mut calls, "a", value).await;
+        cache.put("a".into(), value);
+        cache.invalidate("a");
+    }
+    load(&cache, &mut calls, "a", 1).await;
+    cache.invalidate_all();
+    assert_eq!(cache.stats().evictions, 0);
+}

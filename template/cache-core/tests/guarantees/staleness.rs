@@ -1,8 +1,8 @@
 //! Guarantee 1: staleness is bounded by both clocks. 4, 5, 9, 10: what else bounds it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cache_core::clock::Clock;
+use cache_core::clock::{Clock, SystemClock};
 use cache_core::{Deadline, Found, TtlPolicy};
 
 use crate::support::*;
@@ -291,4 +291,26 @@ async fn immutable_values_live_on_whatever_the_clocks_do_but_absences_do_not() {
     clock.change(|now| *now = Default::default());
     assert_eq!(cached(&cache, "a").await, Some(1));
     assert_eq!(load(&cache, &mut calls, "b", 2).await, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_ttl_of_zero_there_is_no_back_off() {
+    let zero = TtlPolicy::Fixed(Duration::ZERO);
+    let (cache, mut calls, _) = cache_with(|builder| builder.ttl(zero));
+    for _ in 0..3 {
+        let reader = spawn_get_many(&cache, &["a", "b"], Deadline::none());
+        calls.next().await.fail();
+        assert!(reader.await.unwrap()["a"].is_err());
+    }
+}
+
+#[test]
+fn the_systems_clocks_are_the_systems() {
+    let clock = SystemClock::default();
+    let wall = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let (before, first) = (wall(), clock.now());
+    // A monotonic clock may show the same time twice, and not for ever.
+    let second = std::iter::repeat_with(|| clock.now()).find(|now| now.monotonic > first.monotonic);
+    let (second, after) = (second.unwrap(), wall());
+    assert!(before <= first.wall && first.wall <= second.wall && second.wall <= after);
 }

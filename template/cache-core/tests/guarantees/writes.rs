@@ -76,3 +76,14 @@ async fn statistics_have_the_hit_ratio_the_entries_and_the_waiting() {
     assert_eq!(stats.hit_ratio(), Some(0.75));
     assert_eq!((stats.entries, stats.waiting), (1, SECOND));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_a_load_that_fails_gets_what_was_put_meanwhile() {
+    let (cache, mut calls, _) = cache();
+    let reader = spawn_get(&cache, "a", Deadline::none());
+    let call = calls.next().await;
+    cache.put("a".into(), 7);
+    call.fail();
+    assert_eq!(reader.await.unwrap().unwrap(), Some(7));
+    assert_eq!(cache.stats().stale_served, 0);
+}
