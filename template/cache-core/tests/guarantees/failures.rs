@@ -94,7 +94,8 @@ async fn a_back_off_doubles_however_long_a_failure_takes() {
         calls.assert_none();
         clock.advance(MS);
     }
-    clock.advance(4 * SECOND);
+    // Four seconds after the last failure, of which two were its pause.
+    clock.advance(2 * SECOND);
     fail_both(&cache, &mut calls, ["a", "b"]).await;
     clock.advance(200 * MS);
     fail_both(&cache, &mut calls, ["a", "b"]).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use cache_core::{Cache, ConfigError, Deadline, Found, Loaded, Loader};
+use cache_core::{Cache, ConfigError, Deadline, Found, LEAST_MEMORY, Loaded, Loader};
 
 use crate::support::*;
 
@@ -200,6 +200,8 @@ fn a_cache_that_cannot_be_bounded_is_not_built() {
         memory(278_527).build().unwrap_err(),
         ConfigError::MemoryTooSmall(278_527)
     );
+    assert!(memory(LEAST_MEMORY).build().is_ok());
+    assert!(memory(BOUND).jitter_percent(50).build().is_ok());
     let error = memory(BOUND).jitter_percent(51).build().unwrap_err();
     assert_eq!(error.to_string(), "the jitter is 51 %; 0 to 50 are allowed");
 }
