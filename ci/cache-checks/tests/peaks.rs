@@ -5,11 +5,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::alloc::System;
+use std::collections::HashMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use cache_core::{Cache, Deadline, Failure, FromFn, Key, LEAST_MEMORY, Loader, Value, from_fn};
+use cache_core::{
+    Cache, Deadline, Failure, FromFn, Key, LEAST_MEMORY, Loader, Value, from_fn, from_fn_many,
+};
 use cap::Cap;
 
 #[global_allocator]
@@ -68,18 +71,32 @@ const WORKLOADS: &[Workload] = &[
         TABLES + 32 * 1024,
         cancelled_loads,
     ),
+    (
+        "full, an outage whose error has 20 MB",
+        MIB,
+        64 * MIB,
+        MIB,
+        large_outage,
+    ),
+    (
+        "100,000 keys invalidated in flight",
+        MIB,
+        64 * MIB,
+        MIB,
+        invalidated_in_flight,
+    ),
     // Each of eight tasks is interrupted anywhere, with what it just loads and what it was answered.
     (
         "2 writers, 6 readers, 16 KB shared",
         MIB,
-        8 * 5 * 16 * 1024,
+        8 * 8 * 16 * 1024,
         MIB,
         shared_values,
     ),
     (
         "2 writers, 6 readers, 16 KB inline",
         MIB,
-        8 * 5 * 16 * 1024,
+        8 * 8 * 16 * 1024,
         MIB,
         inline_values,
     ),
@@ -241,6 +258,36 @@ fn failing_batches(bound: u64) -> Box<dyn Held> {
             let keys = (0..100).map(|number| key(batch * 100 + number, 1024));
             cache.get_many(keys, &Deadline::none()).await;
         }
+    });
+    keep(cache)
+}
+
+fn large_outage(bound: u64) -> Box<dyn Held> {
+    let away = from_fn_many(|_: Vec<String>, _| async {
+        Err::<HashMap<String, Arc<[u8]>>, _>(key(0, 20 * MIB as usize))
+    });
+    let cache = Cache::builder(away).memory(bound, weigh).build().unwrap();
+    run(async {
+        for number in 0..2000 {
+            cache.put(key(number, 10), Arc::<[u8]>::from(vec![1; 1000]));
+        }
+        let keys = (0..2).map(|number| key(number, 11));
+        cache.get_many(keys, &Deadline::none()).await;
+    });
+    keep(cache)
+}
+
+fn invalidated_in_flight(bound: u64) -> Box<dyn Held> {
+    let slow = from_fn(|_: String, _| async {
+        tokio::task::yield_now().await;
+        Ok::<Option<Arc<[u8]>>, Failure<String>>(None)
+    });
+    let cache = Cache::builder(slow).memory(bound, weigh).build().unwrap();
+    run(async {
+        let never = Deadline::none();
+        let keys = || (0..100_000).map(|number| key(number, 10));
+        let invalidate = async { keys().for_each(|key| cache.invalidate(&key)) };
+        tokio::join!(cache.get_many(keys(), &never), invalidate);
     });
     keep(cache)
 }

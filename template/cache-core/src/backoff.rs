@@ -20,7 +20,7 @@ pub(crate) const OVERHEAD: u64 = 256;
 /// More keys that were invalidated during an outage than this end its back-off for all.
 const MOST_SPARED: usize = 1000;
 
-struct Failure<E> {
+pub(crate) struct Failure<E> {
     at: Reading,
     pause: Duration,
     error: Error<E>,
@@ -43,9 +43,9 @@ pub(crate) struct BackOff<K, E> {
     loader: Option<Failure<E>>,
     /// The hashes of the keys that were invalidated since the loader failed.
     spared: HashSet<u64>,
-    /// The key whose load failed, of all loads since the last success: about the others it says
-    /// nothing yet.
-    suspect: Option<K>,
+    /// The hash of the key whose load failed, of all loads since the last success: about the others
+    /// it says nothing yet.
+    suspect: Option<u64>,
     hasher: RandomState,
 }
 
@@ -65,7 +65,7 @@ impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
 
     /// The error to answer with instead of loading `key`, if any.
     pub fn error(&self, key: &K, now: Reading) -> Option<Error<E>> {
-        let is_spared = !self.spared.is_empty() && self.spared.contains(&self.hasher.hash_one(key));
+        let is_spared = !self.spared.is_empty() && self.spared.contains(&self.hash(key));
         let loader = self.loader.as_ref().filter(|_| !is_spared);
         [loader, self.keys.get(key)]
             .into_iter()
@@ -74,9 +74,8 @@ impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
             .map(|failure| failure.error.clone())
     }
 
-    /// Notes that a load of `keys`, sent at `sent`, failed as a whole; to remember it for the first of
-    /// them takes so many bytes. That of a single key counts
-    /// for that key, until another's fails too before any load succeeds.
+    /// Notes that a load of `keys` failed as a whole. That of a single key counts for that key, until
+    /// another's fails too before any load succeeds.
     pub fn load_failed(
         &mut self,
         keys: &[K],
@@ -87,16 +86,17 @@ impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
     ) {
         if let [key] = keys
             && self.loader.is_none()
-            && self.suspect.as_ref().is_none_or(|suspect| suspect == key)
+            && self.suspect.is_none_or(|suspect| suspect == self.hash(key))
         {
-            self.suspect = Some(key.clone());
+            self.suspect = Some(self.hash(key));
             return self.key_failed(key, error, bytes, sent, now);
         }
         self.loader = Some(next(self.loader.take(), error, bytes, sent, now));
         self.spared.clear();
+        self.make_room();
     }
 
-    /// Notes that a key failed in a load that was sent at `sent`.
+    /// Notes that `key` failed in a load that was sent at `sent`. To remember it takes so many bytes.
     pub fn key_failed(
         &mut self,
         key: &K,
@@ -108,11 +108,16 @@ impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
         let failure = next(self.take(key), error, bytes, sent, now);
         self.bytes = self.bytes.saturating_add(failure.bytes);
         self.keys.insert(key.clone(), failure);
-        while self.bytes > self.most {
-            let oldest = self
-                .keys
-                .iter()
-                .min_by_key(|(_, failure)| failure.at.monotonic);
+        self.make_room();
+    }
+
+    /// The oldest failures of keys make room, and what is too large for all of it is not remembered.
+    fn make_room(&mut self) {
+        self.loader.take_if(|failure| failure.bytes > self.most);
+        let most = self.most - self.loader.as_ref().map_or(0, |failure| failure.bytes);
+        while self.bytes > most {
+            let keys = self.keys.iter();
+            let oldest = keys.min_by_key(|(_, failure)| failure.at.monotonic);
             let Some(key) = oldest.map(|(key, _)| key.clone()) else {
                 break;
             };
@@ -120,17 +125,21 @@ impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
         }
     }
 
-    pub fn succeeded(&mut self, key: &K) {
-        self.take(key);
+    /// A load has succeeded, for whatever key.
+    pub fn source_answered(&mut self) {
         self.loader = None;
         self.suspect = None;
+    }
+
+    fn hash(&self, key: &K) -> u64 {
+        self.hasher.hash_one(key)
     }
 
     /// Who asks for `key` from now on is not answered with a failure from before.
     pub fn forget(&mut self, key: &K) {
         self.take(key);
         if self.loader.is_some() {
-            self.spared.insert(self.hasher.hash_one(key));
+            self.spared.insert(self.hash(key));
         }
         if self.spared.len() > MOST_SPARED {
             self.loader = None;
@@ -142,7 +151,7 @@ impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
         *self = BackOff::new(self.most);
     }
 
-    fn take(&mut self, key: &K) -> Option<Failure<E>> {
+    pub fn take(&mut self, key: &K) -> Option<Failure<E>> {
         let failure = self.keys.remove(key)?;
         self.bytes = self.bytes.saturating_sub(failure.bytes);
         Some(failure)
@@ -161,7 +170,7 @@ fn next<E>(
         // From that failure to the load, which itself may take longer than any pause.
         Some(last) => match sent.since(last.at) {
             // Sent before that failure was known: the same incident, not a further one.
-            None => return last,
+            None => last.pause,
             Some(after) if after < FORGET => LONGEST.min(last.pause * 2),
             Some(_) => FIRST,
         },

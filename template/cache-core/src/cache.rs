@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
-use std::slice;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -306,14 +306,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         {
             return Way::Now(self.or_stale(key, error));
         }
-        if let Some(flight) = seat.filter(|flight| flight.was_in_vain()) {
-            // A failed load, though some still wait for it: it loses its seat with this.
-            let error = Error::DeadlineExceeded;
-            let bytes = self.failure_bytes(key, &error);
-            let key = slice::from_ref(key);
-            changing
-                .back_off
-                .load_failed(key, &error, bytes, flight.sent, now);
+        if let Some(flight) = seat {
+            flight.is_superseded();
         }
         Way::Load
     }
@@ -356,10 +350,13 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         Entry::new(key, value, lifetime, heap)
     }
 
-    /// What it takes to remember that `key` failed.
+    /// What it takes to remember that `key` failed: everything where the user's code panics.
     pub fn failure_bytes(&self, key: &K, error: &Error<L::Error>) -> u64 {
-        let heap = (self.weigher)(key, None).saturating_add(error.to_string().len());
-        backoff::OVERHEAD.saturating_add(size_of::<K>().saturating_add(heap) as u64)
+        let heap = || (self.weigher)(key, None).saturating_add(error.to_string().len());
+        let heap = catch_unwind(AssertUnwindSafe(heap)).unwrap_or(usize::MAX);
+        // A table has up to three times the room of what is in it.
+        let flat = backoff::OVERHEAD + 3 * size_of::<K>() as u64;
+        flat.saturating_add(heap as u64)
     }
 
     pub fn store(&self, changing: &mut Changing<K, V, L::Error>, entry: &Arc<Entry<K, V>>) {
@@ -378,8 +375,16 @@ impl<K, V, L: Loader<K, V>> Inner<K, V, L> {
 impl<K: Key, V: Value, E> Changing<K, V, E> {
     /// Ends what a load or a failure from before would say of `key`.
     fn forget(&mut self, key: &K) {
-        self.seats.remove(key);
+        self.remove_seat(key);
         self.back_off.forget(key);
+    }
+
+    fn remove_seat(&mut self, key: &K) {
+        self.seats.remove(key);
+        // The table of a large batch is not kept.
+        if self.seats.len() < self.seats.capacity() / 8 {
+            self.seats.shrink_to_fit();
+        }
     }
 
     /// Frees the seat of `key` on this flight; false if the key was invalidated meanwhile.
@@ -387,18 +392,8 @@ impl<K: Key, V: Value, E> Changing<K, V, E> {
         let seat = self.seats.get(key);
         let ours = seat.is_some_and(|seat| Arc::ptr_eq(seat, flight));
         if ours {
-            self.seats.remove(key);
-            // The table of a large batch is not kept.
-            if self.seats.len() < self.seats.capacity() / 8 {
-                self.seats.shrink_to_fit();
-            }
+            self.remove_seat(key);
         }
         ours
-    }
-
-    /// Frees several; false if all of the keys were invalidated meanwhile.
-    pub fn free_seats(&mut self, keys: &[K], flight: &Arc<Flight<K, V, E>>) -> bool {
-        let freed = keys.iter().map(|key| self.free_seat(key, flight));
-        freed.fold(false, |any, freed| any | freed)
     }
 }

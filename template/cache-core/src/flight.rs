@@ -49,6 +49,8 @@ struct Progress<K, V, E> {
     next_waiter: u64,
     /// Somebody gave up after having waited for a fair time.
     in_vain: bool,
+    /// A failure is news even if the flight has no seat left.
+    counts: bool,
 }
 
 impl<K, V, E> Flight<K, V, E> {
@@ -63,13 +65,17 @@ impl<K, V, E> Flight<K, V, E> {
     ) -> Option<Ticket<K, V, E>> {
         let mut progress = lock(&self.progress);
         let is_young = now.since(self.sent).is_some_and(|age| age < oldest);
-        let is_hopeless = progress.in_vain || progress.waiters.is_empty();
+        let is_hopeless =
+            progress.in_vain || progress.waiters.is_empty() || progress.landed.is_some();
         let joins = is_young && !is_hopeless && self.until.extend(deadline);
         joins.then(|| self.ticket(&mut progress))
     }
 
-    pub fn was_in_vain(&self) -> bool {
-        lock(&self.progress).in_vain
+    /// Another flight takes its seat. If that is since somebody waited in vain, its failure counts
+    /// all the same.
+    pub fn is_superseded(&self) {
+        let mut progress = lock(&self.progress);
+        progress.counts = progress.in_vain;
     }
 
     fn ticket(self: &Arc<Self>, progress: &mut Progress<K, V, E>) -> Ticket<K, V, E> {
@@ -230,6 +236,7 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
             waiters: HashMap::new(),
             next_waiter: 0,
             in_vain: false,
+            counts: false,
         }),
     });
     let ticket = flight.ticket(&mut lock(&flight.progress));
@@ -307,12 +314,15 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
             let weigh = |error| self.cache.failure_bytes(key, error);
             let bytes = outcome.as_ref().err().map_or(0, weigh);
             let mut changing = self.cache.lock();
+            if outcome.is_ok() {
+                changing.back_off.source_answered();
+            }
             if !changing.free_seat(key, &self.flight) {
                 continue;
             }
             match outcome {
                 Ok(entry) => {
-                    changing.back_off.succeeded(key);
+                    changing.back_off.take(key);
                     self.cache.store(&mut changing, entry);
                 }
                 Err(_) if cut_short => {}
@@ -323,21 +333,27 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
 
     /// Gives up the seats of a load that brought nothing.
     fn fail(&mut self, error: &Error<L::Error>) {
-        let keys = take(&mut self.keys);
-        let Some(first) = keys.first() else {
+        let Some(first) = self.keys.first() else {
             return;
         };
-        self.count_failure(first, error, keys.len());
+        self.count_failure(first, error, self.keys.len());
         // A bug is no outage: the next call loads.
         let is_outage = !matches!(error, Error::LoaderPanicked) && !self.flight.was_cut_short();
         let (sent, now) = (self.flight.sent, self.cache.clock.now());
         let bytes = self.cache.failure_bytes(first, error);
+        let counts = lock(&self.flight.progress).counts;
+        let keys = take(&mut self.keys);
         let mut changing = self.cache.lock();
+        let freed = |key: &&K| changing.free_seat(key, &self.flight);
+        let (freed, lost): (Vec<_>, Vec<_>) = keys.iter().partition(freed);
         // A load whose every key was invalidated says nothing to those who ask from then on.
-        if changing.free_seats(&keys, &self.flight) && is_outage {
-            changing
-                .back_off
-                .load_failed(&keys, error, bytes, sent, now);
+        if is_outage && (counts || !freed.is_empty()) {
+            let back_off = &mut changing.back_off;
+            back_off.load_failed(&keys, error, bytes, sent, now);
+            // What was invalidated meanwhile is asked for again.
+            if !counts {
+                lost.into_iter().for_each(|key| back_off.forget(key));
+            }
         }
     }
 
@@ -355,11 +371,14 @@ impl<K: Key, V: Value, L: Loader<K, V>> Drop for Running<K, V, L> {
         if self.keys.is_empty() {
             return;
         }
-        if self.flight.was_in_vain() {
-            self.fail(&Error::DeadlineExceeded);
-        } else {
-            let keys = take(&mut self.keys);
-            self.cache.lock().free_seats(&keys, &self.flight);
+        if lock(&self.flight.progress).in_vain {
+            // In the log stands what the user's code says: it may panic, here while it unwinds.
+            let fail = AssertUnwindSafe(|| self.fail(&Error::DeadlineExceeded));
+            let _ = catch_unwind(fail);
+        }
+        let mut changing = self.cache.lock();
+        for key in take(&mut self.keys) {
+            changing.free_seat(&key, &self.flight);
         }
     }
 }

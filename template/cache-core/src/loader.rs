@@ -39,7 +39,8 @@ pub trait Loader<K, V>: Send + Sync + 'static {
     ///
     /// # Panics
     /// A load that panics fails those who wait with [`Error::LoaderPanicked`](crate::Error). So does
-    /// one that asks its own cache for a key that it is loading, and one whose runtime is shut down.
+    /// one whose runtime is shut down. Do not ask the same cache for what is being loaded: where that
+    /// is seen it fails likewise, and where not, it waits until the deadline.
     fn load(
         &self,
         keys: Vec<K>,

@@ -20,7 +20,7 @@ pub struct Stats {
     pub load_errors: u64,
     /// Entries that had to make room.
     pub evictions: u64,
-    /// Time that callers spent waiting for loads, added up.
+    /// Time that callers waited for loads until they were answered, added up.
     pub waiting: Duration,
     /// Entries that are held now, cached absences included.
     pub entries: u64,

@@ -232,11 +232,13 @@ async fn loads_that_fail_together_are_one_failure() {
         call.fail();
         assert!(reader.await.unwrap().is_err());
     }
-    clock.advance(190 * MS);
+    clock.advance(199 * MS);
+    assert!(!is_asked(&cache, &mut calls, "a").await);
+    clock.advance(MS);
     assert_eq!(
         load(&cache, &mut calls, "a", 1).await,
         Some(1),
-        "200 ms after the first"
+        "200 ms after the last, and not twice that"
     );
 }
 
@@ -448,4 +450,50 @@ async fn an_error_never_replaces_a_value_nor_becomes_an_absence() {
     assert!(fail(&cache, &mut calls, "a").await.is_err());
     clock.advance(SECOND);
     assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_batch_is_loaded_again_as_a_batch() {
+    let (cache, mut calls, _) = cache();
+    let patient = spawn_get_many(&cache, &["a", "b", "c"], Deadline::none());
+    let hung = calls.next().await;
+    assert!(get(&cache, "a", Deadline::after(SECOND)).await.is_err());
+    let next = spawn_get_many(&cache, &["a", "b", "c", "d"], Deadline::none());
+    let second = calls.next().await;
+    assert_eq!(second.keys, ["a", "b", "c", "d"]);
+    second.all(2);
+    assert!(next.await.unwrap().values().all(Result::is_ok));
+    hung.all(1);
+    assert!(patient.await.unwrap().values().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_load_that_lost_its_seat_counts_as_a_failure_when_it_is_given_up() {
+    let (cache, mut calls, _) = cache();
+    let first = spawn_get(&cache, "a", Deadline::after(SECOND));
+    let hung = calls.next().await;
+    tokio::time::sleep(SECOND / 2).await;
+    let joiner = spawn_get(&cache, "a", Deadline::after(SECOND));
+    assert!(first.await.unwrap().is_err());
+    let next = spawn_get(&cache, "a", Deadline::none());
+    let second = calls.next().await;
+    assert!(joiner.await.unwrap().is_err());
+    hung.cancelled().await;
+    // Who took its seat goes on; who comes after that is held back.
+    next.abort();
+    second.cancelled().await;
+    assert!(!is_asked(&cache, &mut calls, "a").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_succeeds_is_a_success_also_if_its_key_was_invalidated() {
+    let (cache, mut calls, _) = cache();
+    assert!(fail(&cache, &mut calls, "a").await.is_err());
+    let reader = spawn_get(&cache, "b", Deadline::none());
+    let call = calls.next().await;
+    cache.invalidate("b");
+    call.all(1);
+    assert!(reader.await.unwrap().is_ok());
+    assert!(fail(&cache, &mut calls, "c").await.is_err());
+    assert!(is_asked(&cache, &mut calls, "d").await);
 }

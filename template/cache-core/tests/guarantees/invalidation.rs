@@ -116,3 +116,15 @@ async fn a_key_that_was_invalidated_during_its_load_does_not_back_off() {
     assert!(is_asked(&cache, &mut calls, "a").await);
     assert!(!is_asked(&cache, &mut calls, "b").await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_was_under_way_does_not_answer_for_what_was_invalidated() {
+    let (cache, mut calls, _) = cache();
+    let reader = spawn_get_many(&cache, &["a", "b", "c"], Deadline::none());
+    let call = calls.next().await;
+    cache.invalidate("a");
+    call.fail();
+    assert!(reader.await.unwrap().values().all(Result::is_err));
+    assert!(is_asked(&cache, &mut calls, "a").await);
+    assert!(!is_asked(&cache, &mut calls, "b").await);
+}

@@ -278,3 +278,24 @@ async fn a_key_that_stands_twice_in_a_batch_is_one_lookup() {
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.misses), (1, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_weigher_that_panics_for_an_absence_hides_no_error_and_keeps_no_seat() {
+    let (cache, mut calls, _) = cache_with(|builder| {
+        let weigh = |_: &String, value: Option<&u32>| *value.expect("no absences here") as usize;
+        builder.memory(1 << 20, weigh)
+    });
+    for _ in 0..2 {
+        let kept = spawn_get(&cache, "a", Deadline::none());
+        let call = calls.next().await;
+        let reader = spawn_get(&cache, "a", Deadline::none());
+        let_others_run().await;
+        call.fail();
+        for reader in [kept, reader] {
+            assert!(matches!(reader.await.unwrap(), Err(Error::Load(_))));
+        }
+    }
+    assert!(get(&cache, "a", Deadline::after(SECOND)).await.is_err());
+    calls.next().await.cancelled().await;
+    assert_eq!(load(&cache, &mut calls, "a", 1).await, Some(1));
+}
