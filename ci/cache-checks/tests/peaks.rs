@@ -264,7 +264,7 @@ fn failing_batches(bound: u64) -> Box<dyn Held> {
 
 fn large_outage(bound: u64) -> Box<dyn Held> {
     let away = from_fn_many(|_: Vec<String>, _| async {
-        Err::<HashMap<String, Arc<[u8]>>, _>(key(0, 20 * MIB as usize))
+        Err::<HashMap<String, Arc<[u8]>>, _>("x".repeat(20 << 20))
     });
     let cache = Cache::builder(away).memory(bound, weigh).build().unwrap();
     run(async {

@@ -210,8 +210,7 @@ fn a_cache_that_cannot_be_bounded_is_not_built() {
 async fn debug_output_says_nothing_of_what_is_cached() {
     let (cache, mut calls, _) = cache();
     load(&cache, &mut calls, "secret-key", 4711).await;
-    let text = format!("{cache:?}");
-    assert!(!text.contains("secret") && !text.contains("4711"), "{text}");
+    assert_eq!(format!("{cache:?}"), "Cache { .. }");
 }
 
 #[tokio::test(start_paused = true)]
