@@ -127,7 +127,8 @@ fn memory_is_bounded_at_every_moment_and_freed_at_once() {
         let mut child = Command::new(std::env::current_exe().unwrap());
         child
             .args(["--nocapture", "--test-threads", "1"])
-            .env("WORKLOAD", name);
+            .env("WORKLOAD", name)
+            .env("RUST_BACKTRACE", "0");
         let output = child.output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{name}: {said}");
