@@ -106,7 +106,7 @@ impl<K: Hash + Eq, V, E> Loaded<K, V, E> {
     ///
     /// # Errors
     /// The first error, if every read failed and no key is to blame: then that is the source's
-    /// failure as a whole, and holds back further loads of any key for a moment.
+    /// failure as a whole, and holds back further loads for a moment: see [`Builder`](crate::Builder).
     pub fn of_reads(
         reads: impl IntoIterator<Item = (K, Result<Option<Found<V>>, Failure<E>>)>,
     ) -> Result<Self, E> {
