@@ -89,14 +89,14 @@ const WORKLOADS: &[Workload] = &[
     (
         "2 writers, 6 readers, 16 KB shared",
         MIB,
-        8 * 8 * 16 * 1024,
+        8 * 6 * 16 * 1024,
         MIB,
         shared_values,
     ),
     (
         "2 writers, 6 readers, 16 KB inline",
         MIB,
-        8 * 8 * 16 * 1024,
+        8 * 6 * 16 * 1024,
         MIB,
         inline_values,
     ),
