@@ -106,12 +106,15 @@ impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
         now: Reading,
     ) {
         let failure = next(self.take(key), error, bytes, sent, now);
-        self.bytes = self.bytes.saturating_add(failure.bytes);
-        self.keys.insert(key.clone(), failure);
-        self.make_room();
+        // What is too large for all of the room is not remembered, and displaces nothing.
+        if failure.bytes <= self.most {
+            self.bytes += failure.bytes;
+            self.keys.insert(key.clone(), failure);
+            self.make_room();
+        }
     }
 
-    /// The oldest failures of keys make room, and what is too large for all of it is not remembered.
+    /// The oldest failures of keys make room; that of the loader is not remembered if it is too large.
     fn make_room(&mut self) {
         self.loader.take_if(|failure| failure.bytes > self.most);
         let most = self.most - self.loader.as_ref().map_or(0, |failure| failure.bytes);
@@ -153,7 +156,7 @@ impl<K: Hash + Eq + Clone, E> BackOff<K, E> {
 
     pub fn take(&mut self, key: &K) -> Option<Failure<E>> {
         let failure = self.keys.remove(key)?;
-        self.bytes = self.bytes.saturating_sub(failure.bytes);
+        self.bytes -= failure.bytes;
         Some(failure)
     }
 }

@@ -307,7 +307,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
             return Way::Now(self.or_stale(key, error));
         }
         if let Some(flight) = seat {
-            flight.is_superseded();
+            flight.supersede();
         }
         Way::Load
     }

@@ -33,7 +33,7 @@ pub(crate) struct Flight<K, V, E> {
     /// The latest of the deadlines of all who wait.
     until: Deadline,
     /// Before the read is sent: what the source answers may be as old as that.
-    pub sent: Reading,
+    sent: Reading,
     started: Instant,
     progress: Mutex<Progress<K, V, E>>,
 }
@@ -73,7 +73,7 @@ impl<K, V, E> Flight<K, V, E> {
 
     /// Another flight takes its seat. If that is since somebody waited in vain, its failure counts
     /// all the same.
-    pub fn is_superseded(&self) {
+    pub fn supersede(&self) {
         let mut progress = lock(&self.progress);
         progress.counts = progress.in_vain;
     }

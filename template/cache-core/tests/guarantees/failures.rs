@@ -497,3 +497,18 @@ async fn a_load_that_succeeds_is_a_success_also_if_its_key_was_invalidated() {
     assert!(fail(&cache, &mut calls, "c").await.is_err());
     assert!(is_asked(&cache, &mut calls, "d").await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_is_too_large_to_be_remembered_displaces_no_other() {
+    let (cache, mut calls, _) = cache();
+    let large = "x".repeat(100_000);
+    for key in ["a", &large] {
+        let reader = spawn_get_many(&cache, &[key, "other"], Deadline::none());
+        let mut batch = Batch::default();
+        batch.failed.insert(key.into(), Broken("only this"));
+        calls.next().await.batch(batch);
+        assert!(reader.await.unwrap()[key].is_err());
+    }
+    assert!(is_asked(&cache, &mut calls, &large).await);
+    assert!(!is_asked(&cache, &mut calls, "a").await);
+}
