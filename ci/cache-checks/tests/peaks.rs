@@ -189,24 +189,23 @@ fn nothing(bound: u64) -> Blobs {
         .unwrap()
 }
 
+async fn ask(cache: &Blobs, count: usize, length: usize) {
+    for number in 0..count {
+        let key = key(number, length);
+        cache.get(&key, &Deadline::none()).await.unwrap();
+    }
+}
+
 fn absent_keys(bound: u64) -> Box<dyn Held> {
     let cache = nothing(bound);
-    run(async {
-        for number in 0..20_000 {
-            let key = key(number, LONGEST_KEY);
-            cache.get(&key, &Deadline::none()).await.unwrap();
-        }
-    });
+    run(ask(&cache, 20_000, LONGEST_KEY));
     keep(cache)
 }
 
 fn invalidated(bound: u64) -> Box<dyn Held> {
     let cache = nothing(bound);
     run(async {
-        for number in 0..2000 {
-            let key = key(number, LONGEST_KEY);
-            cache.get(&key, &Deadline::none()).await.unwrap();
-        }
+        ask(&cache, 2000, LONGEST_KEY).await;
         assert!(cache.stats().entries > 200);
         cache.invalidate_all();
         assert_eq!((cache.stats().entries, cache.stats().bytes), (0, 0));
@@ -232,12 +231,7 @@ fn failing(bound: u64) -> Blobs {
         }
     });
     let cache = Cache::builder(broken).memory(bound, weigh).build().unwrap();
-    run(async {
-        for number in 0..2000 {
-            let key = key(number, 10);
-            cache.get(&key, &Deadline::none()).await.unwrap();
-        }
-    });
+    run(ask(&cache, 2000, 10));
     cache
 }
 
@@ -396,12 +390,8 @@ fn small_then_large(bound: u64) -> Box<dyn Held> {
     });
     let cache = Cache::builder(values).memory(bound, weigh).build().unwrap();
     run(async {
-        for (count, length) in [(10_000, 6), (500, 7)] {
-            for number in 0..count {
-                let key = key(number, length);
-                cache.get(&key, &Deadline::none()).await.unwrap();
-            }
-        }
+        ask(&cache, 10_000, 6).await;
+        ask(&cache, 500, 7).await;
     });
     keep(cache)
 }
