@@ -103,7 +103,7 @@ const WORKLOADS: &[Workload] = &[
     (
         "sizes from 1 byte to 64 KB",
         MIB,
-        20 * 64 * 1024,
+        12 * 64 * 1024,
         MIB,
         mixed_sizes,
     ),

@@ -93,8 +93,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
     /// The largest entry is an eighth of the rest or 1 MiB, whichever is less; a larger value is
     /// returned and not stored. Not under the bound is what is in flight: a load's keys and answers,
     /// while somebody waits for it; up to 1,000 hashes of keys that were invalidated during an outage;
-    /// and of entries just evicted what moka had allocated for them, some 300 bytes for each of at most
-    /// 64 in a thread, until the next load.
+    /// and what moka frees late, some 4 KB for each of the last sixteen entries evicted.
     ///
     /// The weigher is called once for each key that is loaded. It must not use the cache.
     pub fn memory(

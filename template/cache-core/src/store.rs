@@ -12,6 +12,7 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use moka::notification::RemovalCause;
@@ -38,6 +39,10 @@ const LARGEST_ENTRY: u64 = 1024 * 1024;
 
 /// The most that may be kept of failing keys, beside a sixteenth of the room.
 const MOST_FAILURES: u64 = 256 * 1024;
+
+/// How many evicted entries may leave their records behind, of which each comes to 4 KB with what
+/// frees it.
+const MOST_UNFREED: usize = 16;
 
 /// How often moka is asked to evict before a writer goes on: it must not hang.
 const MOST_ROUNDS: usize = 1000;
@@ -107,6 +112,8 @@ pub(crate) fn open<K: Key, V: Value>(
     let room = bytes - TABLES - room_for_failures(bytes);
     let largest = LARGEST_ENTRY.min(room / 8);
     let capacity = room - largest;
+    let unfreed = Arc::new(AtomicUsize::new(0));
+    let letting_go = Arc::clone(&unfreed);
     let slots: Slots<K, V> = Moka::builder()
         .max_capacity(capacity)
         .weigher(|_, slot: &Arc<Slot<K, V>>| slot.bytes)
@@ -115,6 +122,10 @@ pub(crate) fn open<K: Key, V: Value>(
         .eviction_listener(move |_, slot: Arc<Slot<K, V>>, cause| {
             let evicted = lock(&slot.entry).take();
             drop(evicted);
+            // Called back when moka's record of it is freed.
+            letting_go.fetch_add(1, Relaxed);
+            let freed = Arc::clone(&letting_go);
+            crossbeam_epoch::pin().defer(move || freed.fetch_sub(1, Relaxed));
             if cause == RemovalCause::Size {
                 counters.evictions.add_one();
             }
@@ -128,6 +139,7 @@ pub(crate) fn open<K: Key, V: Value>(
         reader: reader.clone(),
         capacity,
         largest,
+        unfreed,
     };
     (reader, writer)
 }
@@ -167,6 +179,8 @@ pub(crate) struct Writer<K, V> {
     reader: Reader<K, V>,
     capacity: u64,
     largest: u64,
+    /// How many records moka has let go of and not freed.
+    unfreed: Arc<AtomicUsize>,
 }
 
 impl<K: Key, V: Value> Writer<K, V> {
@@ -204,14 +218,17 @@ impl<K: Key, V: Value> Writer<K, V> {
     }
 
     /// moka stops evicting after a while, and keeps for the moment what is just being read. What it
-    /// has let go of lies with this thread until there is enough of it, if nobody asks.
+    /// has let go of is not freed while a thread is interrupted in a lookup: that one goes first. A
+    /// flush takes 2 KB of its own, so there is none for few.
     fn settle(&mut self) {
         for _ in 0..MOST_ROUNDS {
             self.reader.slots.run_pending_tasks();
-            if self.reader.bytes() <= self.capacity {
+            let is_freed = self.unfreed.load(Relaxed) <= MOST_UNFREED;
+            if is_freed && self.reader.bytes() <= self.capacity {
                 break;
             }
+            crossbeam_epoch::pin().flush();
+            std::thread::yield_now();
         }
-        crossbeam_epoch::pin().flush();
     }
 }
