@@ -6,6 +6,7 @@ use std::process::Command;
 pub mod database;
 pub mod lint;
 pub mod proxy;
+pub mod variants;
 
 /// Where this repository is.
 pub fn root() -> PathBuf {
@@ -81,4 +82,14 @@ pub fn render(folder: &Path, name: &str, flags: &[&str]) -> PathBuf {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
     folder.join(name)
+}
+
+/// As [`render`] does, with a variant's values.
+///
+/// # Panics
+/// When it fails.
+pub fn render_variant(folder: &Path, name: &str, variant: &variants::Variant) -> PathBuf {
+    let answers = folder.join(format!("{name}.toml"));
+    std::fs::write(&answers, variants::answers(variant)).unwrap_or_else(|why| panic!("{why}"));
+    render(folder, name, &["--answers", &answers.to_string_lossy()])
 }

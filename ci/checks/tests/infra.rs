@@ -23,6 +23,11 @@ struct Both {
     terraform_readme: String,
 }
 
+fn triggers() -> Vec<String> {
+    let mut choices = checks::variants::choices(&root().join("template"));
+    choices.remove("trigger").unwrap()
+}
+
 impl Both {
     fn render(trigger: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -33,9 +38,13 @@ impl Both {
             let text = |path: &str| fs::read_to_string(workspace.join(path)).unwrap_or_default();
             let terraform = ["main", "observability", "outputs", "variables"];
             let terraform = terraform
-                .map(|file| text(&format!("infra/{file}.tf")))
+                .map(|file| text(&format!("infra/terraform/{file}.tf")))
                 .join("\n");
-            (text("infra/template.yaml"), terraform, text("README.md"))
+            (
+                text("infra/sam/template.yaml"),
+                terraform,
+                text("README.md"),
+            )
         };
         let (sam, _, sam_readme) = render("sam");
         let (_, terraform, terraform_readme) = render("terraform");
@@ -124,8 +133,8 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn the_tunables_are_the_same_with_the_same_defaults_and_words() {
-    for trigger in ["direct", "function-url"] {
-        let both = Both::render(trigger);
+    for trigger in triggers() {
+        let both = Both::render(&trigger);
         let (mut parameters, mut variables) = (both.parameters(), both.variables());
         assert!(
             SAM_ALONE
@@ -180,8 +189,8 @@ fn check_limits(name: &str, parameter: &Map<String, Value>, variable: &Map<Strin
 
 #[test]
 fn the_function_and_what_it_may_do_are_the_same() {
-    for trigger in ["direct", "function-url"] {
-        let both = Both::render(trigger);
+    for trigger in triggers() {
+        let both = Both::render(&trigger);
         let sam = &both.sam["Resources"]["Function"]["Properties"];
         let terraform = &both.terraform["resource"]["aws_lambda_function"]["function"];
         for (ours, theirs) in [
@@ -240,8 +249,8 @@ fn the_function_and_what_it_may_do_are_the_same() {
 
 #[test]
 fn the_alarms_are_the_same() {
-    for trigger in ["direct", "function-url"] {
-        let both = Both::render(trigger);
+    for trigger in triggers() {
+        let both = Both::render(&trigger);
         let alarm = |ours: &str, theirs: &str| {
             let ours = &both.sam["Resources"][ours]["Properties"];
             let theirs = &both.terraform["resource"]["aws_cloudwatch_metric_alarm"][theirs];
@@ -333,8 +342,8 @@ fn an_existing_table_may_have_any_name_that_a_table_may_have() {
 
 #[test]
 fn the_dashboard_is_the_same() {
-    for trigger in ["direct", "function-url"] {
-        let both = Both::render(trigger);
+    for trigger in triggers() {
+        let both = Both::render(&trigger);
         let ours = &both.sam["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["!Sub"][0];
         let theirs =
             &both.terraform["resource"]["aws_cloudwatch_dashboard"]["caches"]["dashboard_body"];
@@ -389,8 +398,8 @@ fn every_parameter_that_changes_the_function_publishes_a_version() {
 
 #[test]
 fn each_readme_lists_every_tunable() {
-    for trigger in ["direct", "function-url"] {
-        let both = Both::render(trigger);
+    for trigger in triggers() {
+        let both = Both::render(&trigger);
         for name in both.sam["Parameters"].as_object().unwrap().keys() {
             assert!(both.sam_readme.contains(&format!("| `{name}` |")), "{name}");
         }

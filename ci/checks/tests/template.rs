@@ -1,7 +1,7 @@
 //! The template's promises: nothing in it exists twice, and everything in it renders.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -87,8 +87,17 @@ fn there_is_one_cargo_generate_toml() {
 #[test]
 fn the_template_uses_declared_placeholders_and_no_more() {
     let config = table("template/cargo-generate.toml");
-    let declared = config["placeholders"].as_table().unwrap().keys().cloned();
-    let declared: BTreeSet<String> = declared.chain(["project-name".to_string()]).collect();
+    let choices = checks::variants::choices(&root().join("template"));
+    let names = config["placeholders"].as_table().unwrap().keys().cloned();
+    let declared: BTreeMap<_, _> = names
+        .chain(["project-name".to_string()])
+        .map(|name| {
+            (
+                name.clone(),
+                choices.get(&name).cloned().unwrap_or_default(),
+            )
+        })
+        .collect();
     let mut seen = String::new();
     for file in files("template") {
         assert!(
@@ -102,7 +111,7 @@ fn the_template_uses_declared_placeholders_and_no_more() {
         assert_eq!(checks::lint::lint(&text, &declared), [""; 0], "{file}");
         seen.push_str(&text);
     }
-    for name in declared {
+    for name in declared.keys() {
         assert!(
             seen.contains(&format!("{{{{{name}")),
             "`{name}` is declared and never used"
@@ -155,72 +164,28 @@ fn no_two_files_of_the_template_have_one_path() {
 #[test]
 fn every_combination_renders_without_a_tag_left_and_without_a_word_of_this_repository() {
     let folder = tempfile::tempdir().unwrap();
-    let mut made = 0;
-    for arch in ["arm64", "x86_64"] {
-        for policy in ["fixed", "per-item", "immutable"] {
-            for trigger in ["direct", "function-url"] {
-                for iac in ["sam", "terraform"] {
-                    for start in ["quote", "minimal"] {
-                        // The edges take turns.
-                        let (memory, ttl) = [("128", "1"), ("10240", "24h")][made / 2 % 2];
-                        made += 1;
-                        let values = [
-                            ["--arch", arch],
-                            ["--ttl-policy", policy],
-                            ["--trigger", trigger],
-                            ["--iac", iac],
-                            ["--start", start],
-                            ["--memory", memory],
-                            ["--ttl", ttl],
-                        ];
-                        let name = format!("made-{made}");
-                        let workspace = checks::render(folder.path(), &name, &values.concat());
-                        check_rendered(&workspace);
-                        check_parts(&workspace, trigger, iac, start);
-                    }
-                }
+    let conditional = &table("template/cargo-generate.toml")["conditional"];
+    let variants = checks::variants::product(&root().join("template"));
+    for (index, variant) in variants.iter().enumerate() {
+        let name = format!("made-{index}");
+        let workspace = checks::render_variant(folder.path(), &name, variant);
+        check_rendered(&workspace);
+        // Only what was chosen is there.
+        for (condition, section) in conditional.as_table().unwrap() {
+            let parts = condition.split_once(" == ").map(|parts| (false, parts));
+            let parts = parts.or(condition.split_once(" != ").map(|parts| (true, parts)));
+            let (is_in, (placeholder, value)) = parts.unwrap();
+            let is_chosen = (format!("{:?}", variant[placeholder]) == value) == is_in;
+            for path in section["ignore"].as_array().unwrap() {
+                let path = path.as_str().unwrap();
+                assert_eq!(workspace.join(path).exists(), is_chosen, "{path}");
             }
         }
+        let files = files_of(&workspace);
+        let is_left = |file: &PathBuf| file.extension() == Some("liquid".as_ref());
+        assert!(!files.iter().any(is_left), "{files:?}");
     }
-    assert_eq!(made, 48);
-}
-
-/// Only what was chosen is there.
-fn check_parts(workspace: &Path, trigger: &str, iac: &str, start: &str) {
-    let is_there = |path: &str| workspace.join(path).exists();
-    let of_trigger =
-        ["direct", "function_url"].map(|bin| is_there(&format!("handler/src/bin/{bin}.rs")));
-    assert_eq!(of_trigger, [trigger == "direct", trigger == "function-url"]);
-    for path in ["infra/template.yaml", "infra/samconfig.toml"] {
-        assert_eq!(is_there(path), iac == "sam", "{path}");
-    }
-    for path in [
-        "infra/main.tf",
-        "infra/variables.tf",
-        "infra/tests/plan.tftest.hcl",
-    ] {
-        assert_eq!(is_there(path), iac == "terraform", "{path}");
-    }
-    for path in [
-        "handler/src/domain",
-        "handler/tests/quote.rs",
-        "samples/quote",
-    ] {
-        assert_eq!(is_there(path), start == "quote", "{path}");
-    }
-    for path in [
-        "handler/src/domain.rs",
-        "handler/tests/minimal.rs",
-        "samples/minimal",
-    ] {
-        assert_eq!(is_there(path), start == "minimal", "{path}");
-    }
-    let files = files_of(workspace);
-    assert!(
-        !files
-            .iter()
-            .any(|file| file.extension() == Some("liquid".as_ref()))
-    );
+    assert!(variants.len() >= 48);
 }
 
 /// The example comes out in one step: infrastructure and CI do not depend on it, and what stays

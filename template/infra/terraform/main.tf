@@ -82,7 +82,7 @@ resource "aws_lambda_function" "function" {
   lifecycle {
     precondition {
       condition     = fileexists(var.package)
-      error_message = "${var.package} is not there. Build it first, in the folder above: cargo lambda build --release --{{arch | replace: "_", "-"}} --output-format zip"
+      error_message = "${var.package} is not there. Build it first, at the top of the workspace: cargo lambda build --release --{{arch | replace: "_", "-"}} --output-format zip"
     }
   }
 
@@ -96,7 +96,8 @@ resource "aws_lambda_alias" "live" {
   function_name    = aws_lambda_function.function.function_name
   function_version = aws_lambda_function.function.version
 }
-{%- if trigger == "function-url" %}
+{%- case trigger %}
+{%- when "function-url" %}
 
 resource "aws_lambda_function_url" "live" {
   function_name = aws_lambda_function.function.function_name
@@ -104,7 +105,8 @@ resource "aws_lambda_function_url" "live" {
   # Callers sign their requests, and need lambda:InvokeFunctionUrl and lambda:InvokeFunction.
   authorization_type = "AWS_IAM"
 }
-{%- endif %}
+{%- when "direct" %}
+{%- endcase %}
 
 resource "aws_iam_role" "function" {
   # The provider adds to it: a role of this name may exist in another region.

@@ -1,11 +1,23 @@
+{%- case trigger %}
+{%- when "direct" %}
+{%- assign calls = "invocations" %}
+{%- assign fail = "invocations fail" %}
+{%- assign all_metric = "Invocations" %}
+{%- assign failed_metric = "Errors" %}
+{%- when "function-url" %}
+{%- assign calls = "requests" %}
+{%- assign fail = "requests end with a status of 5xx" %}
+{%- assign all_metric = "UrlRequestCount" %}
+{%- assign failed_metric = "Url5xxCount" %}
+{%- endcase -%}
 locals {
   alarm_actions = var.alarm_topic_arn == "" ? [] : [var.alarm_topic_arn]
 }
-{% if trigger == "direct" %}
-# A rate, since every invalid request is an error of the function.{% endif %}
+{% case trigger %}{% when "direct" %}
+# A rate, since every invalid request is an error of the function.{% when "function-url" %}{% endcase %}
 resource "aws_cloudwatch_metric_alarm" "errors" {
   alarm_name          = "${local.name}-errors"
-  alarm_description   = "${local.name}: too many {% if trigger == "direct" %}invocations fail{% else %}requests end with a status of 5xx{% endif %}. The log has the reasons."
+  alarm_description   = "${local.name}: too many {{fail}}. The log has the reasons."
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.error_rate_percent
   evaluation_periods  = 5
@@ -16,13 +28,13 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
 
   metric_query {
     id          = "rate"
-    label       = "Failed {% if trigger == "direct" %}invocations{% else %}requests{% endif %} in %"
+    label       = "Failed {{calls}} in %"
     expression  = "IF(total > 0, 100 * errors / total, 0)"
     return_data = true
   }
 
   dynamic "metric_query" {
-    for_each = {% if trigger == "direct" %}{ errors = "Errors", total = "Invocations" }{% else %}{ errors = "Url5xxCount", total = "UrlRequestCount" }{% endif %}
+    for_each = { errors = "{{failed_metric}}", total = "{{all_metric}}" }
 
     content {
       id = metric_query.key
@@ -110,15 +122,16 @@ resource "aws_cloudwatch_dashboard" "caches" {
         {
           "type": "metric", "x": 0, "y": 12, "width": 12, "height": 6,
           "properties": {
-            "title": "{% if trigger == "direct" %}Invocations{% else %}Requests{% endif %}", "region": "${local.region}", "period": 60, "view": "timeSeries", "stat": "Sum",
+            "title": "{{calls | capitalize}}", "region": "${local.region}", "period": 60, "view": "timeSeries", "stat": "Sum",
             "metrics": [
-              ["AWS/Lambda", {% if trigger == "direct" %}"Invocations"{% else %}"UrlRequestCount"{% endif %}, "FunctionName", "${local.name}"],
-{%- if trigger == "direct" %}
+              ["AWS/Lambda", "{{all_metric}}", "FunctionName", "${local.name}"],
+{%- case trigger %}
+{%- when "direct" %}
               [".", "Errors", ".", "."],
-{%- else %}
+{%- when "function-url" %}
               [".", "Url4xxCount", ".", "."],
               [".", "Url5xxCount", ".", "."],
-{%- endif %}
+{%- endcase %}
               [".", "Throttles", ".", "."]
             ],
             "yAxis": {"left": {"min": 0}}

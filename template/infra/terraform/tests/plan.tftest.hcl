@@ -100,13 +100,15 @@ run "as_it_is_rendered" {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.caches.dashboard_body).widgets) == 6
     error_message = "The dashboard must be JSON."
   }
-{%- if trigger == "function-url" %}
+{%- case trigger %}
+{%- when "function-url" %}
 
   assert {
     condition     = aws_lambda_function_url.live.authorization_type == "AWS_IAM" && aws_lambda_function_url.live.qualifier == "live"
     error_message = "The URL must be the alias's, and take signed requests only."
   }
-{%- endif %}
+{%- when "direct" %}
+{%- endcase %}
 }
 
 run "an_existing_table_with_a_key_of_its_own" {

@@ -138,7 +138,7 @@ variable "alarm_topic_arn" {
 }
 
 variable "error_rate_percent" {
-  description = "Above this share of failed {% if trigger == "direct" %}invocations{% else %}requests{% endif %}, in three of five minutes, the alarm goes off."
+  description = "Above this share of failed {% case trigger %}{% when "direct" %}invocations{% when "function-url" %}requests{% endcase %}, in three of five minutes, the alarm goes off."
   type        = number
   default     = 5
 
@@ -165,5 +165,5 @@ variable "load_errors_per_minute" {
 variable "package" {
   description = "The function as cargo-lambda has packed it."
   type        = string
-  default     = "../target/lambda/{% if trigger == "direct" %}direct{% else %}function_url{% endif %}/bootstrap.zip"
+  default     = "../../target/lambda/{% case trigger %}{% when "direct" %}direct{% when "function-url" %}function_url{% endcase %}/bootstrap.zip"
 }

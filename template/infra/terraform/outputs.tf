@@ -1,14 +1,16 @@
 output "function_alias" {
-  description = "What callers {% if trigger == "direct" %}invoke{% else %}need permission for{% endif %}."
+  description = "What callers {% case trigger %}{% when "direct" %}invoke{% when "function-url" %}need permission for{% endcase %}."
   value       = aws_lambda_alias.live.arn
 }
-{%- if trigger == "function-url" %}
+{%- case trigger %}
+{%- when "function-url" %}
 
 output "function_url" {
   description = "Where callers send their requests, signed."
   value       = aws_lambda_function_url.live.function_url
 }
-{%- endif %}
+{%- when "direct" %}
+{%- endcase %}
 
 output "table_name" {
   description = "Where the items are."
