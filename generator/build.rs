@@ -16,10 +16,10 @@ fn main() -> Outcome<()> {
     let mut code = String::from("&[\n");
     for file in &files {
         let path = file.strip_prefix(&root)?;
-        let executable = is_executable(file)?;
+        let path = path.to_string_lossy().replace('\\', "/");
         writeln!(
             code,
-            "    Source {{ path: {path:?}, contents: include_bytes!({file:?}), executable: {executable} }},",
+            "    Source {{ path: {path:?}, contents: include_bytes!({file:?}) }},"
         )?;
     }
     code.push(']');
@@ -51,6 +51,11 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let kind = entry.file_type()?;
+        let name = entry.file_name();
+        // What `terraform init` and `sam build` leave where somebody tries the template.
+        if name == ".terraform" || name == ".aws-sam" {
+            continue;
+        }
         if kind.is_dir() {
             walk(&entry.path(), files)?;
         } else if kind.is_file() {
@@ -58,15 +63,4 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(unix)]
-fn is_executable(file: &Path) -> Outcome<bool> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(fs::metadata(file)?.permissions().mode() & 0o100 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_executable(_: &Path) -> Outcome<bool> {
-    Ok(false)
 }

@@ -4,77 +4,75 @@
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io, path};
 
+use serde::Deserialize;
+
 /// A workspace that would take a folder for its member.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Conflict {
     pub manifest: PathBuf,
     /// Of its `members` or `default-members`: a path or a pattern.
     pub member: String,
-    /// What to change in the manifest, if one line does it.
-    pub way_out: Option<String>,
+    /// What to write into its `exclude`, where that does it.
+    pub exclude: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    workspace: Workspace,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Workspace {
+    #[serde(default)]
+    members: Vec<String>,
+    #[serde(default)]
+    default_members: Vec<String>,
+    #[serde(default)]
+    exclude: Vec<String>,
 }
 
 /// Looks at the workspaces around the folder `name`, to be made in `parent`, which exists, with the
 /// folders `inside` it. A manifest that cannot be read or parsed has no say: cargo refuses it already.
-pub fn conflict<'a>(
-    parent: &Path,
-    name: &str,
-    inside: impl IntoIterator<Item = &'a Path>,
-) -> io::Result<Option<Conflict>> {
-    let inside: Vec<_> = inside.into_iter().collect();
+pub fn conflict(parent: &Path, name: &str, inside: &[&Path]) -> io::Result<Option<Conflict>> {
     // Cargo follows links in patterns, so that both ways to the folder count.
-    let parents = [parent.canonicalize()?, plain(&path::absolute(parent)?)];
+    let parents = [
+        dunce::canonicalize(parent)?,
+        plain(&path::absolute(parent)?),
+    ];
     Ok(parents.into_iter().find_map(|parent| {
         let target = parent.join(name);
         let folders = inside.iter().map(|folder| target.join(folder));
         let folders: Vec<_> = folders.chain([target.clone()]).collect();
-        parent
-            .ancestors()
-            .find_map(|root| taken_by(root, &target, &folders))
+        let mut roots = parent.ancestors();
+        roots.find_map(|root| taken_by(root, &target, &folders))
     }))
 }
 
 fn taken_by(root: &Path, target: &Path, folders: &[PathBuf]) -> Option<Conflict> {
     let manifest = root.join("Cargo.toml");
     let text = fs::read_to_string(&manifest).ok()?;
-    let table: toml::Table = toml::from_str(&text).ok()?;
-    let workspace = table.get("workspace")?;
-    let list = |key: &str| -> Vec<String> {
-        let list = workspace.get(key).and_then(toml::Value::as_array);
-        let texts = list.into_iter().flatten().filter_map(toml::Value::as_str);
-        texts.map(Into::into).collect()
-    };
-    let [members, default_members, exclude] = ["members", "default-members", "exclude"].map(list);
-    // As cargo has it: by whole components, with `..` as it is written, and for naught where a
-    // member that is no pattern leads there, such as ".".
-    let leading = |paths: &[String], to: &Path| {
-        let mut paths = paths.iter();
-        paths.find(|path| to.starts_with(root.join(path))).cloned()
-    };
-    let named = |folder| leading(&members, folder);
-    let is_excluded = |folder| leading(&exclude, folder).is_some() && named(folder).is_none();
-    let all = members.iter().chain(&default_members);
-    let (member, folder) = all.into_iter().find_map(|member| {
-        let mut folders = folders.iter().filter(|folder| !is_excluded(folder));
+    let Manifest { workspace } = toml::from_str(&text).ok()?;
+    // As cargo has it: paths lead to a folder by whole components, `..` is taken as it is written, and
+    // `exclude` says nothing where a member that is no pattern leads there, such as ".".
+    let leads = |paths: &[String], to: &Path| paths.iter().any(|it| to.starts_with(root.join(it)));
+    let is_named = |folder: &PathBuf| leads(&workspace.members, folder);
+    let is_in = |folder: &&PathBuf| !leads(&workspace.exclude, folder) || is_named(folder);
+    let mut members = workspace.members.iter().chain(&workspace.default_members);
+    let (member, folder) = members.find_map(|member| {
+        let mut folders = folders.iter().filter(is_in);
         Some((
             member,
             folders.find(|folder| matches(root, member, folder))?,
         ))
     })?;
-    let way_out = match named(folder) {
-        None => {
-            let target = target.strip_prefix(root).ok()?.display();
-            Some(format!(
-                "add \"{target}\" to the `exclude` of its [workspace]"
-            ))
-        }
-        Some(named) if named == *member => Some(format!("remove \"{member}\" from its `members`")),
-        Some(_) => None,
-    };
+    let below = target.strip_prefix(root).ok()?.to_string_lossy();
+    // As manifests have it everywhere.
+    let below = below.replace(std::path::MAIN_SEPARATOR, "/");
     Some(Conflict {
+        exclude: (!is_named(folder)).then_some(below),
         manifest,
         member: member.clone(),
-        way_out,
     })
 }
 

@@ -2,16 +2,17 @@
 
 use std::io;
 
-use annotate_snippets::{Level, Renderer};
+use regex_lite::Regex;
+use serde_json::json;
 
-use crate::problem::{self, Problem};
+use crate::report::plain;
 use crate::{prompt, render, write};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The command line, or a file that it names: all that is wrong there.
-    #[error("{}", messages(.0))]
-    Given(Vec<Problem>),
+    /// The command line, or a file that it names, in clap's words.
+    #[error("{}", message(.0))]
+    Usage(#[from] clap::Error),
     #[error(transparent)]
     Prompt(#[from] prompt::Error),
     #[error(transparent)]
@@ -24,11 +25,19 @@ pub enum Error {
     Print(io::Error),
 }
 
+/// Without what clap puts before and behind it.
+fn message(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.trim_start_matches("error: ");
+    let end = text.find("\n\nFor more information").unwrap_or(text.len());
+    text[..end].to_string()
+}
+
 impl Error {
     /// What the process exits with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Given(_) => 2,
+            Error::Usage(_) => 2,
             Error::Prompt(prompt::Error::Interrupted) | Error::Write(write::Error::Interrupted) => {
                 130
             }
@@ -36,7 +45,7 @@ impl Error {
         }
     }
 
-    /// What to do about it, where that is not told with each problem.
+    /// What to do about it, where clap does not tell that.
     fn help(&self) -> Option<String> {
         match self {
             Error::Write(error) => error.help(),
@@ -44,34 +53,30 @@ impl Error {
         }
     }
 
-    /// For people, on several lines.
+    /// For people, as clap writes it. Colours are taken out where it is printed, if nobody sees them;
+    /// other control characters, which were given, here.
     pub fn text(&self) -> String {
-        // Colours are taken out where it is printed, if nobody sees them.
-        let renderer = Renderer::styled();
-        if let Error::Given(problems) = self {
-            return problem::text(problems, &renderer);
+        if let Error::Usage(error) = self {
+            let text = error.render().ansi().to_string();
+            let colours = Regex::new(r"\x1b\[[\d;]*m").map(|it| it.replace_all(&text, "").into());
+            let bare: String = colours.unwrap_or_default();
+            let is_safe = plain(&bare) == bare;
+            let text = if is_safe { text } else { plain(&bare) };
+            return text.trim_end().to_string();
         }
-        let (message, help) = (self.to_string(), self.help());
-        let title = Level::ERROR.primary_title(&message);
-        let help = help.iter().map(|help| Level::HELP.message(help));
-        renderer.render(&[title.elements(help)])
+        let styles = clap::builder::Styles::styled();
+        let (error, valid) = (styles.get_error(), styles.get_valid());
+        let mut text = format!("{error}error:{error:#} {}", plain(&self.to_string()));
+        if let Some(help) = self.help() {
+            text += &format!("\n\n  {valid}tip:{valid:#} {}", plain(&help));
+        }
+        text
     }
 
     /// What `--json` prints: one line.
     pub fn json(&self) -> String {
-        let problems: &[Problem] = match self {
-            Error::Given(problems) => problems,
-            _ => &[],
-        };
-        let (message, exit_code) = (self.to_string(), self.exit_code());
-        let error = serde_json::json!({
-            "message": message, "help": self.help(), "exit_code": exit_code, "problems": problems,
-        });
-        serde_json::json!({ "error": error }).to_string()
+        let (message, help) = (self.to_string(), self.help());
+        let error = json!({ "message": message, "help": help, "exit_code": self.exit_code() });
+        json!({ "error": error }).to_string()
     }
-}
-
-fn messages(problems: &[Problem]) -> String {
-    let messages = problems.iter().map(Problem::to_string);
-    messages.collect::<Vec<_>>().join("\n")
 }

@@ -1,155 +1,85 @@
 //! `cached-lambda new`: from what was given to a workspace on the disk.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::answers::{AnswersFile, Known};
-use crate::cli::{New, Vcs};
+use crate::cli::{self, New, Vcs};
 use crate::error::Error;
-use crate::parameters::NAME;
-use crate::problem::{CommandLine, Problem};
 use crate::report::{Report, plain};
 use crate::write::Target;
 use crate::{print, prompt, render, vcs};
 
-/// Tells people something. Where nobody can read it there is nobody to tell that.
-macro_rules! say {
-    ($($argument:tt)*) => {{
-        let _ = writeln!(anstream::stderr(), $($argument)*);
-    }};
-}
-
-/// Makes a workspace, or says what it would be. `problems` are those found so far.
-pub fn run(new: &New, line: &CommandLine, problems: Vec<Problem>) -> Result<(), Error> {
+/// Makes a workspace, or says what it would be.
+pub fn run(new: New) -> Result<(), Error> {
+    let here = env!("CARGO_PKG_VERSION");
+    let file = new.answers.clone().unwrap_or_default();
+    if let Some(there) = file
+        .template_version
+        .filter(|there| there != here && !new.quiet)
+    {
+        say!("note: these answers are from version {there:?}; this is {here}");
+    }
+    let mut known = new.flags.clone().or(file.answers);
+    known.convert_name(new.quiet);
     let asks = prompt::is_possible() && !new.yes && !new.json && !new.quiet;
-    let known = known(new, line, asks, problems)?;
-    if let Some(name) = known.get(&NAME) {
+    match known.name() {
+        "" if asks => {}
+        "" => cli::require_name()?,
         // What cannot be made is not asked about.
-        Target::new(&new.path, name)?;
+        name => drop(Target::new(&new.path, name)?),
     }
     let answers = match asks {
-        true => prompt::complete(known, new)?,
+        true => prompt::complete(known, &new)?,
         false => known.or_defaults(),
     };
     let tree = render::render(&answers)?;
     let target = Target::new(&new.path, answers.name())?;
-    if !new.quiet {
-        for left in target.left_behind() {
-            let left = plain(&left.display().to_string());
-            say!(
-                "note: a run that was killed has left {left}; remove it, unless it is still being written"
-            );
-        }
-    }
-    let workspace = target.path().to_path_buf();
-    let report = Report::new(&answers, &workspace, &tree, new.dry_run);
+    let report = Report {
+        answers: &answers,
+        workspace: target.path(),
+        tree: &tree,
+        dry_run: new.dry_run,
+    };
     if !new.dry_run {
-        let interrupted = watch_for_interrupts().map_err(Error::Signals)?;
-        let git = vcs::wanted(
-            new.vcs.map(|vcs| vcs == Vcs::Git),
-            &new.path,
-            answers.name(),
-        );
+        // From here on an interrupt does not end the process, which has to tidy up first.
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            let flag = Arc::clone(&interrupted);
+            signal_hook::flag::register(signal, flag).map_err(Error::Signals)?;
+        }
+        let git = wants_repository(&new, target.path(), answers.name());
         target.write(&tree, git, &interrupted)?;
     }
     if new.json {
         print(&format!("{}\n", report.json()))?;
     } else if new.dry_run {
-        print(&report.tree())?;
+        print(&report.list())?;
     } else if !new.quiet {
-        say!("{}", report.text(&answers).trim_end());
+        say!("{}", report.text());
     }
     Ok(())
 }
 
-/// What is known from the flags, then the file. The name must be, unless it is asked for.
-fn known(
-    new: &New,
-    line: &CommandLine,
-    asks: bool,
-    mut problems: Vec<Problem>,
-) -> Result<Known, Error> {
-    let problem = |flag: &str, value: &Path, message: String, why: io::Error| Problem {
-        place: flag.into(),
-        value: Some(value.display().to_string()),
-        message,
-        why: match why.kind() {
-            io::ErrorKind::NotFound => format!("{why}; it must exist"),
-            _ => why.to_string(),
-        },
-        instead: None,
-        written: None,
-        source: line.source.clone(),
-        span: line.span(line.value(flag)),
+/// Whether to make one. Inside another, GitHub would not look for the workflows.
+fn wants_repository(new: &New, workspace: &Path, name: &str) -> bool {
+    let found = match new.vcs {
+        Some(vcs) => return vcs == Vcs::Git,
+        None => vcs::find(&new.path, name),
     };
-    let mut given = new.parameters.given(line);
-    if let Some(path) = &new.answers {
-        match AnswersFile::read(path) {
-            Ok(file) => {
-                if let Some(version) = file.template_version
-                    && version != env!("CARGO_PKG_VERSION")
-                    && !new.quiet
-                {
-                    say!(
-                        "note: {} was made with version {version:?}; this is {}",
-                        path.display(),
-                        env!("CARGO_PKG_VERSION")
-                    );
-                }
-                let flags: Vec<_> = given.iter().map(|flag| flag.parameter.key).collect();
-                let not_given = file.given.into_iter();
-                given.extend(not_given.filter(|file| !flags.contains(&file.parameter.key)));
-                problems.extend(file.problems);
-            }
-            Err(why) => {
-                let message = format!("`{}` cannot be read", path.display());
-                problems.push(problem("--answers", path, message, why));
-            }
-        }
-    }
-    let name = given.iter().find(|given| given.parameter.key == NAME.key);
-    let name = name.map(|name| name.value.clone());
-    let (known, refused) = Known::check(given);
-    problems.extend(refused);
-    if let Err(why) = new.path.read_dir() {
-        let message = format!("`{}` is not a folder that can be read", new.path.display());
-        problems.push(problem("--path", &new.path, message, why));
-    }
-    if name.is_none() && !asks {
-        problems.push(Problem {
-            place: NAME.argument(),
-            value: None,
-            message: format!("`{}` is missing", NAME.argument()),
-            why: "a name is required, such as my-quotes".into(),
-            instead: Some("my-quotes".into()),
-            written: Some(" my-quotes".into()),
-            source: line.source.clone(),
-            span: line.span(None),
-        });
-    }
-    if !problems.is_empty() {
-        // As they stand there, the command line first.
-        problems.sort_by_key(|problem| (problem.source.name.is_some(), problem.span.start));
-        return Err(Error::Given(problems));
-    }
-    if let (Some(given), Some(used)) = (name, known.get(&NAME))
-        && given != used
+    if let vcs::Found::Inside(root) = &found
         && !new.quiet
     {
-        say!("note: the name `{given}` becomes `{used}`");
+        let note = format!(
+            "note: {} is a repository, so none was made in it. GitHub reads workflows at its top \
+             alone: move those of {} there, with `defaults.run.working-directory` and `paths`",
+            root.display(),
+            workspace.join(".github").display()
+        );
+        say!("{}", plain(&note));
     }
-    Ok(known)
-}
-
-/// From here on an interrupt does not end the process, which has to tidy up first.
-fn watch_for_interrupts() -> io::Result<Arc<AtomicBool>> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
-    }
-    Ok(interrupted)
+    matches!(found, vcs::Found::Git)
 }

@@ -1,17 +1,17 @@
-//! Asks a person at a terminal for what is not known yet.
+//! Asks a person at a terminal for what is not known yet. Each question is a line that is edited as
+//! in a shell; where there are choices, the arrow keys go through them.
 
-use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use inquire::validator::Validation;
-use inquire::{Confirm, InquireError, Select, Text, ui::RenderConfig};
+use rustyline::error::ReadlineError;
+use rustyline::history::MemHistory;
+use rustyline::{Behavior, Config, Editor};
 
-use crate::answers::{Answers, Known};
+use crate::answers::Answers;
 use crate::cli::{New, Vcs};
-use crate::parameters::{self, Choice, NAME, Parameter, TTL, TTL_POLICY};
-use crate::problem::shell_quoted;
-use crate::report::plain;
+use crate::parameters::{self, NAME, Parameter};
+use crate::report::{plain, quoted};
 use crate::write::Target;
 
 /// Why there are no answers.
@@ -22,15 +22,13 @@ pub enum Error {
     #[error("not confirmed; nothing was made")]
     Declined,
     #[error("cannot ask: {0}; nothing was made")]
-    Terminal(InquireError),
+    Terminal(ReadlineError),
 }
 
-impl From<InquireError> for Error {
-    fn from(error: InquireError) -> Self {
+impl From<ReadlineError> for Error {
+    fn from(error: ReadlineError) -> Self {
         match error {
-            InquireError::OperationCanceled | InquireError::OperationInterrupted => {
-                Error::Interrupted
-            }
+            ReadlineError::Eof | ReadlineError::Interrupted => Error::Interrupted,
             other => Error::Terminal(other),
         }
     }
@@ -44,107 +42,87 @@ pub fn is_possible() -> bool {
 
 /// Asks for every answer that is missing, then whether they are right. Does not ask anything where
 /// all are known.
-pub fn complete(known: Known, new: &New) -> Result<Answers, Error> {
-    let style = match anstream::AutoStream::choice(&io::stderr()) {
-        anstream::ColorChoice::Never => RenderConfig::empty(),
-        _ => RenderConfig::default_colored(),
-    };
-    let mut answers = known.clone();
-    for parameter in parameters::ALL {
+pub fn complete(mut answers: Answers, new: &New) -> Result<Answers, Error> {
+    let mut is_asked = false;
+    for parameter in parameters::all() {
         // It does nothing there.
         let is_idle =
-            std::ptr::eq(parameter, &TTL) && answers.get(&TTL_POLICY) == Some("immutable");
-        if answers.get(parameter).is_none() && !is_idle {
-            let value = ask(parameter, &new.path, style)?;
-            answers.set(parameter, value);
+            parameter.key == "ttl_seconds" && answers.get("ttl_policy") == Some("immutable");
+        if answers.get(parameter.key).is_none() && !is_idle {
+            answers.set(parameter, ask(parameter, &new.path)?);
+            answers.convert_name(new.quiet);
+            is_asked = true;
         }
     }
     let answers = answers.or_defaults();
-    let asked = |parameter: &&Parameter| known.get(parameter).is_none();
-    if parameters::ALL.iter().any(asked) {
-        // What cannot be shown cannot be confirmed either.
-        let _ = writeln!(io::stderr(), "\n{}", summary(&answers, new));
-        let make = match new.dry_run {
-            true => "List what would be made?",
-            false => "Make it?",
-        };
-        let confirm = Confirm::new(make).with_default(true);
-        if !confirm.with_render_config(style).prompt()? {
-            return Err(Error::Declined);
+    if !is_asked {
+        return Ok(answers);
+    }
+    say!("\n{}", summary(&answers, new));
+    let question = match new.dry_run {
+        true => "List what would be made?",
+        false => "Make it?",
+    };
+    loop {
+        let answer = editor(&[])?.readline(&format!("{question} [Y/n] "))?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "" | "y" | "yes" => return Ok(answers),
+            "n" | "no" => return Err(Error::Declined),
+            _ => say!("  answer y or n"),
         }
     }
-    Ok(answers)
 }
 
-fn ask(
-    parameter: &'static Parameter,
-    folder: &Path,
-    style: RenderConfig<'static>,
-) -> Result<String, Error> {
-    let choices = parameter.choices();
-    if !choices.is_empty() {
-        let select = Select::new(parameter.question, choices.iter().map(Line).collect());
-        let answer = |line: inquire::list_option::ListOption<&Line>| line.value.0.value.to_string();
-        let chosen = select
-            .with_starting_cursor(0)
-            .without_filtering()
-            .with_formatter(&answer)
-            .with_help_message("arrow keys to choose, enter to take")
-            .with_render_config(style)
-            .prompt()?;
-        return Ok(chosen.0.value.into());
+fn ask(parameter: &'static Parameter, folder: &Path) -> Result<String, Error> {
+    let mut editor = editor(&parameter.choices)?;
+    let default = parameter.default.unwrap_or_default();
+    say!("{}", parameter.question());
+    for choice in &parameter.choices {
+        say!("  {choice:<13} {}", parameter.meaning(choice));
     }
-    let check = |text: &str| match parameter.check(text.trim()) {
-        Ok(value) if std::ptr::eq(parameter, &NAME) => Target::new(folder, &value)
-            .map(|_| value)
-            .map_err(|error| error.to_string()),
-        checked => checked.map_err(|refused| refused.to_string()),
+    let prompt = match default {
+        "" => "> ".into(),
+        default => format!("[{default}] > "),
     };
-    let validate = |text: &str| {
-        let invalid = |why: String| Validation::Invalid(why.into());
-        Ok(check(text).map_or_else(invalid, |_| Validation::Valid))
-    };
-    // What is taken, where it is not what was typed.
-    let taken = |text: &str| match parameter.check(text.trim()) {
-        Ok(value) if value != text => format!("{text} becomes {value}"),
-        _ => text.into(),
-    };
-    let mut text = Text::new(parameter.question)
-        .with_validator(validate)
-        .with_formatter(&taken)
-        .with_render_config(style);
-    text.default = parameter.default;
-    let answer = text.prompt()?;
-    // The validator let it through.
-    Ok(check(&answer).map_err(|why| InquireError::Custom(why.into()))?)
+    let mut typed = String::new();
+    loop {
+        typed = editor.readline_with_initial(&prompt, (&typed, ""))?;
+        let given = Some(typed.trim()).filter(|typed| !typed.is_empty());
+        let checked = parameter.check(given.unwrap_or(default)).and_then(|value| {
+            if parameter.key == NAME {
+                let target = Target::new(folder, &parameters::converted(&value));
+                target.map_err(|why| format!("{why}; {}", why.help().unwrap_or_default()))?;
+            }
+            Ok(value)
+        });
+        match checked {
+            Ok(value) => return Ok(value),
+            Err(why) => say!("  {}", plain(&why)),
+        }
+    }
 }
 
-/// A choice as a line to choose.
-struct Line(&'static Choice);
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Choice { value, meaning, .. } = self.0;
-        write!(f, "{value:<13} {meaning}")
+fn editor(choices: &[&str]) -> Result<Editor<(), MemHistory>, Error> {
+    // At the terminal: standard output is for what is made.
+    let config = Config::builder().behavior(Behavior::PreferTerm).build();
+    let mut editor = Editor::with_history(config, MemHistory::new())?;
+    for choice in choices.iter().rev() {
+        editor.add_history_entry(*choice)?;
     }
+    Ok(editor)
 }
 
 /// What will be made, and the command line that makes it without a question.
 fn summary(answers: &Answers, new: &New) -> String {
     let mut summary = String::new();
     let mut command = String::from("cached-lambda new");
-    for parameter in parameters::ALL {
-        let value = answers.get(parameter);
+    for parameter in parameters::all() {
+        let value = answers.get(parameter.key).unwrap_or_default();
         summary += &format!("  {:<13} {value}\n", parameter.key);
-        command += &match parameter.default {
-            None => format!(" {value}"),
-            Some(_) => format!(" --{} {value}", parameter.flag),
-        };
+        command += &format!(" {}", parameter.argument(value));
     }
     if new.path != Path::new(".") {
-        let path = new.path.display().to_string();
-        // A path may start with a hyphen.
-        command += &format!(" --path={}", shell_quoted(&path));
+        command += &format!(" --path={}", quoted(&new.path));
     }
     command += match new.vcs {
         Some(Vcs::Git) => " --vcs git",
@@ -154,8 +132,6 @@ fn summary(answers: &Answers, new: &New) -> String {
     if new.dry_run {
         command += " --dry-run";
     }
-    let folder = new.path.join(answers.name());
-    summary += &format!("  {:<13} {}\n", "folder", folder.display());
     plain(&format!(
         "{summary}\nThe same without questions:\n  {command}\n"
     ))

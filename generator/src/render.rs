@@ -2,11 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use heck::ToKebabCase;
+use liquid::model::Value;
 use liquid::{Parser, ParserBuilder};
-use liquid_core::{
-    Display_filter, Filter, FilterReflection, ParseFilter, Runtime, Value, ValueView,
-};
 
 use crate::answers::Answers;
 use crate::parameters;
@@ -18,7 +15,6 @@ pub struct File {
     /// Relative to the workspace.
     pub path: PathBuf,
     pub contents: Vec<u8>,
-    pub executable: bool,
 }
 
 /// The template cannot be rendered: its mistake, not the user's.
@@ -32,53 +28,42 @@ pub struct Error {
 /// Renders every file of the template, in the order of their paths.
 pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
     // All of them text, as cargo-generate's are.
-    let values: liquid::Object = parameters::ALL
-        .into_iter()
-        .map(|parameter| {
-            let value = Value::scalar(answers.get(parameter).to_string());
-            (parameter.key.into(), value)
-        })
-        .collect();
-    let config = Config::of_template().map_err(|why| Error {
-        file: "cargo-generate.toml",
-        why,
-    })?;
-    let answer = |placeholder: &str| {
-        let parameter = parameters::by_key(placeholder)?;
-        Some(answers.get(parameter))
-    };
-    let parser = parser().map_err(|error| Error {
-        file: "liquid",
-        why: error.to_string(),
-    })?;
+    let mut values = liquid::Object::new();
+    for parameter in parameters::all() {
+        let value = answers.get(parameter.key).unwrap_or_default();
+        values.insert(parameter.key.into(), Value::scalar(value.to_string()));
+    }
+    let config = Config::of_template();
+    let parser = ParserBuilder::with_stdlib()
+        .build()
+        .map_err(|error| Error {
+            file: "liquid",
+            why: error.to_string(),
+        })?;
     SOURCES
         .iter()
         // The suffix first, as cargo-generate does it: conditions and patterns are for what is left.
-        .map(|source| (source, source.path.strip_suffix(".liquid")))
-        .map(|(source, stripped)| (source, stripped.unwrap_or(source.path)))
-        .filter(|(_, path)| config.has(path, answer))
+        .map(|source| {
+            (
+                source,
+                source.path.strip_suffix(".liquid").unwrap_or(source.path),
+            )
+        })
+        .filter(|(_, path)| config.has(path, answers))
         .map(|(source, path)| {
             let failed = |why: String| Error {
                 file: source.path,
                 why,
             };
-            let contents = if config.is_verbatim(path) {
-                source.contents.to_vec()
-            } else {
-                render_file(source.contents, &parser, &values).map_err(failed)?
+            let contents = match config.is_verbatim(path) {
+                true => source.contents.to_vec(),
+                false => render_file(source.contents, &parser, &values).map_err(failed)?,
             };
-            Ok(File {
-                path: Path::new(path).to_path_buf(),
-                contents,
-                executable: source.executable,
-            })
+            // By components, so that it has the platform's separators.
+            let path = Path::new(path).components().collect();
+            Ok(File { path, contents })
         })
         .collect()
-}
-
-/// The language of the template, as cargo-generate knows it.
-fn parser() -> liquid_core::Result<Parser> {
-    ParserBuilder::with_stdlib().filter(KebabCaseParser).build()
 }
 
 /// Fails on an unknown variable, which cargo-generate renders as nothing.
@@ -98,30 +83,6 @@ fn render_file(
     Ok(rendered.map_err(|error| error.to_string())?.into_bytes())
 }
 
-/// The project's name as CloudFormation takes it, which knows no `_`.
-pub fn stack_name(project_name: &str) -> String {
-    project_name.to_kebab_case()
-}
-
-/// cargo-generate's filter of that name.
-#[derive(Clone, ParseFilter, FilterReflection)]
-#[filter(
-    name = "kebab_case",
-    description = "Change text to kebab case",
-    parsed(KebabCase)
-)]
-struct KebabCaseParser;
-
-#[derive(Debug, Default, Display_filter)]
-#[name = "kebab_case"]
-struct KebabCase;
-
-impl Filter for KebabCase {
-    fn evaluate(&self, input: &dyn ValueView, _: &dyn Runtime) -> liquid_core::Result<Value> {
-        Ok(Value::scalar(stack_name(&input.to_kstr())))
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -130,9 +91,9 @@ mod tests {
     #[test]
     fn an_unknown_variable_is_an_error_and_not_nothing() {
         let values = liquid::object!({"known": "a b"});
-        let parser = parser().unwrap();
+        let parser = ParserBuilder::with_stdlib().build().unwrap();
         let render = |contents| render_file(contents, &parser, &values);
-        assert_eq!(render(b"{{known | kebab_case}}").unwrap(), b"a-b");
+        assert_eq!(render(b"{{known | upcase}}").unwrap(), b"A B");
         assert!(render(b"{{unknown}}").unwrap_err().contains("unknown"));
         assert!(render(b"{% nonsense %}").is_err());
     }

@@ -1,171 +1,110 @@
 //! What is said of a workspace that was made, or would be: for people, or as one JSON object.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::answers::Answers;
-use crate::parameters::{ARCH, IAC};
-use crate::problem::shell_quoted;
-use crate::render::{self, File};
+use crate::render::File;
 
-/// What `--json` prints. Fields are only ever added.
-#[derive(Serialize)]
 pub struct Report<'a> {
-    template_version: &'a str,
-    /// The folder, as given with `--path`.
-    workspace: Cow<'a, str>,
+    pub answers: &'a Answers,
+    pub workspace: &'a Path,
+    pub tree: &'a [File],
     /// Nothing was written.
-    dry_run: bool,
-    answers: serde_json::Map<String, serde_json::Value>,
-    files: Vec<FileReport<'a>>,
-    /// Commands for a shell, one after the other.
-    next: [String; 3],
+    pub dry_run: bool,
 }
 
-#[derive(Serialize)]
-struct FileReport<'a> {
-    path: &'a Path,
-    bytes: usize,
-    executable: bool,
-}
-
-impl<'a> Report<'a> {
-    pub fn new(answers: &Answers, workspace: &'a Path, tree: &'a [File], dry_run: bool) -> Self {
-        let files = tree.iter().map(|file| FileReport {
-            path: &file.path,
-            bytes: file.contents.len(),
-            executable: file.executable,
-        });
-        Report {
-            template_version: env!("CARGO_PKG_VERSION"),
-            workspace: workspace.to_string_lossy(),
-            dry_run,
-            answers: answers.by_key(),
-            files: files.collect(),
-            next: next(answers, workspace),
-        }
-    }
-
-    /// One line of JSON.
+impl Report<'_> {
+    /// What `--json` prints, on one line. Fields are only ever added.
     pub fn json(&self) -> String {
-        // All keys are text and all values are plain: serde_json cannot fail on these.
-        serde_json::to_string(self).unwrap_or_default()
+        let files = self.tree.iter().map(
+            |file| json!({ "path": file.path.to_string_lossy(), "bytes": file.contents.len() }),
+        );
+        let report = json!({
+            "template_version": env!("CARGO_PKG_VERSION"),
+            "workspace": self.workspace.to_string_lossy(),
+            "dry_run": self.dry_run,
+            "answers": self.answers.json(),
+            "files": files.collect::<Vec<Value>>(),
+            "next": self.next(),
+        });
+        report.to_string()
     }
 
     /// What was made and how to go on.
-    pub fn text(&self, answers: &Answers) -> String {
-        let [cd, test, deploy] = &self.next;
-        let stack = render::stack_name(answers.name());
-        let (folder, files) = (&self.workspace, self.files.len());
-        let what = match answers.get(&IAC) {
-            "terraform" => "asks where the state is".into(),
-            _ => format!("makes the stack {stack}"),
-        };
+    pub fn text(&self) -> String {
+        let (workspace, files) = (self.workspace.display(), self.tree.len());
+        let mut text = format!("made {workspace}, {files} files\n\nnext:");
+        for command in self.next() {
+            text += &format!("\n  {command}");
+            text += match command.as_str() {
+                "cargo test" => "   # starts DynamoDB Local in Docker",
+                "terraform -chdir=infra/terraform init" => "   # asks where the state is",
+                _ => "",
+            };
+        }
+        plain(&text)
+    }
+
+    /// The files with their sizes.
+    pub fn list(&self) -> String {
+        let (mut list, mut sum) = (String::new(), 0);
+        for file in self.tree {
+            let (path, bytes) = (self.workspace.join(&file.path), file.contents.len());
+            list += &format!("{bytes:>9} {}\n", path.display());
+            sum += bytes;
+        }
+        let files = self.tree.len();
         plain(&format!(
-            "made {folder}, {files} files\n\nnext:\n  {cd}\n  {test:35}   # starts DynamoDB Local in \
-             Docker\n  {deploy}   # {what}\n"
+            "{list}{files} files, {sum} bytes; nothing was written\n"
         ))
     }
 
-    /// The files as a tree, with their sizes.
-    pub fn tree(&self) -> String {
-        let mut root = Folder::default();
-        for file in &self.files {
-            let mut folder = &mut root;
-            let mut parts: Vec<_> = file
-                .path
-                .iter()
-                .map(|part| part.to_string_lossy())
-                .collect();
-            let name = parts.pop().unwrap_or_default();
-            for part in parts {
-                folder = folder.folders.entry(part.into_owned()).or_default();
-            }
-            folder.files.insert(name.into_owned(), file.bytes);
-        }
-        let mut text = format!("{}\n", self.workspace);
-        root.draw("", &mut text);
-        let bytes: usize = self.files.iter().map(|file| file.bytes).sum();
-        // Writing to a string cannot fail.
-        let _ = write!(
-            text,
-            "\n{} files, {}; nothing was written\n",
-            self.files.len(),
-            size(bytes)
-        );
-        plain(&text)
-    }
-}
-
-#[derive(Default)]
-struct Folder {
-    folders: BTreeMap<String, Folder>,
-    files: BTreeMap<String, usize>,
-}
-
-impl Folder {
-    fn draw(&self, indent: &str, text: &mut String) {
-        let mut left = self.folders.len() + self.files.len();
-        let mut lines = |name: String, inside: Option<&Folder>| {
-            left -= 1;
-            let (branch, below) = if left == 0 {
-                ("└── ", "    ")
-            } else {
-                ("├── ", "│   ")
-            };
-            *text += &format!("{indent}{branch}{name}\n");
-            if let Some(folder) = inside {
-                folder.draw(&format!("{indent}{below}"), text);
-            }
+    /// Commands for a shell, one after the other: into the workspace, its tests, its deployment.
+    fn next(&self) -> Vec<String> {
+        let get = |key| self.answers.get(key).unwrap_or_default();
+        let cd = format!("cd {}", quoted(self.workspace));
+        let arch = get("arch").replace('_', "-");
+        let deploy: &[&str] = match get("iac") {
+            "sam" => &["cd infra/sam", "sam build", "sam deploy"],
+            "terraform" => &[
+                &format!("cargo lambda build --release --{arch} --output-format zip"),
+                "terraform -chdir=infra/terraform init",
+                "terraform -chdir=infra/terraform apply",
+            ],
+            _ => &[],
         };
-        for (name, folder) in &self.folders {
-            lines(name.clone(), Some(folder));
-        }
-        for (name, bytes) in &self.files {
-            lines(format!("{name} ({})", size(*bytes)), None);
-        }
+        let commands = [&cd, "cargo test"]
+            .into_iter()
+            .chain(deploy.iter().copied());
+        commands.map(Into::into).collect()
     }
 }
 
-fn size(bytes: usize) -> String {
-    if bytes < 1000 {
-        format!("{bytes} B")
-    } else {
-        format!("{:.1} kB", bytes as f64 / 1000.0)
-    }
-}
-
-/// A text as it is safe on a terminal: what is in a path could move the cursor.
+/// A text as it is safe on a terminal: what is in a path could move the cursor or turn the line.
 pub fn plain(text: &str) -> String {
-    let escaped = |letter: char| match letter.is_control() && letter != '\n' {
+    let is_harmful = |letter: char| match letter {
+        '\n' => false,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => letter.is_control(),
+    };
+    let escaped = |letter: char| match is_harmful(letter) {
         true => letter.escape_default().to_string(),
         false => letter.to_string(),
     };
     text.chars().map(escaped).collect()
 }
 
-/// The next commands: into the workspace, its tests, its deployment.
-fn next(answers: &Answers, workspace: &Path) -> [String; 3] {
-    let deploy = match answers.get(&IAC) {
-        "terraform" => format!(
-            "cargo lambda build --release --{} --output-format zip && \
-             terraform -chdir=infra init && terraform -chdir=infra apply",
-            answers.get(&ARCH).replace('_', "-")
-        ),
-        _ => "cd infra && sam build && sam deploy".to_string(),
+/// A path as shells take it; a first hyphen would be a flag.
+pub fn quoted(path: &Path) -> String {
+    let path = match path.to_string_lossy() {
+        path if path.starts_with('-') => format!("./{path}"),
+        path => path.into_owned(),
     };
-    let folder = workspace.display().to_string();
-    let folder = match folder.starts_with('-') {
-        true => format!("./{folder}"),
-        false => folder,
-    };
-    [
-        format!("cd {}", shell_quoted(&folder)),
-        "cargo test".into(),
-        deploy,
-    ]
+    match cfg!(windows) {
+        true => format!("\"{path}\""),
+        // It fails at a null byte alone, which no path holds.
+        false => shlex::try_quote(&path).map_or(path.clone(), Into::into),
+    }
 }

@@ -1,8 +1,8 @@
 //! From the tree in memory to the disk, in one step: everything is written to a hidden folder
 //! beside the target, which is then renamed. A run that fails or is interrupted leaves nothing.
 
-use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,8 +37,10 @@ impl Error {
         const ELSEWHERE: &str = "choose another name, or another folder with --path";
         match self {
             Error::Exists(_) => Some(ELSEWHERE.into()),
-            Error::Workspace { conflict, .. } => Some(match &conflict.way_out {
-                Some(way_out) => format!("{way_out}, or {ELSEWHERE}"),
+            Error::Workspace { conflict, .. } => Some(match &conflict.exclude {
+                Some(path) => {
+                    format!("add {path:?} to the `exclude` of its [workspace], or {ELSEWHERE}")
+                }
                 None => ELSEWHERE.into(),
             }),
             Error::Write { why, .. } => match why.kind() {
@@ -56,139 +58,81 @@ impl Error {
     }
 }
 
-/// A folder that does not exist yet, in one that does.
-pub struct Target {
-    path: PathBuf,
-    /// Where everything is written first.
-    staging: PathBuf,
-    name: String,
+fn cannot_write(file: &Path) -> impl FnOnce(io::Error) -> Error {
+    let file = file.to_path_buf();
+    |why| Error::Write { file, why }
 }
+
+/// A folder that does not exist yet, in one that does.
+pub struct Target(PathBuf);
 
 impl Target {
     /// Refuses whatever has that name already, an empty folder or a broken link too, and a place
     /// that breaks a Cargo workspace.
     pub fn new(folder: &Path, name: &str) -> Result<Self, Error> {
-        let path = match folder == Path::new(".") {
-            true => name.into(),
-            false => folder.join(name),
-        };
-        let failed = |why| Error::Write {
-            file: path.clone(),
-            why,
-        };
-        match fs::symlink_metadata(&path) {
+        // Below the current folder without that one.
+        let target = folder.strip_prefix(".").unwrap_or(folder).join(name);
+        match fs::symlink_metadata(&target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Ok(_) => return Err(Error::Exists(path)),
-            Err(why) => return Err(failed(why)),
+            Ok(_) => return Err(Error::Exists(target)),
+            Err(why) => return Err(cannot_write(&target)(why)),
         }
-        if let Some(conflict) = conflict(folder, name).map_err(failed)? {
-            let target = path;
-            return Err(Error::Workspace { target, conflict });
+        let files = SOURCES.iter().map(|source| Path::new(source.path));
+        let folders: Vec<_> = files.filter_map(Path::parent).collect();
+        let conflict = cargo_workspace::conflict(folder, name, &folders);
+        match conflict.map_err(cannot_write(&target))? {
+            Some(conflict) => Err(Error::Workspace { target, conflict }),
+            None => Ok(Target(target)),
         }
-        // Beside the target, unless a workspace takes that for a member: then further up.
-        let hidden = hidden_prefix(name);
-        let mut staging = folder.to_path_buf();
-        if conflict(folder, &hidden).map_err(failed)?.is_some() {
-            let above = folder.canonicalize().map_err(failed)?;
-            let free = |above: &&Path| matches!(conflict(above, &hidden), Ok(None));
-            staging = above.ancestors().find(free).unwrap_or(folder).into();
-        }
-        Ok(Target {
-            path,
-            staging,
-            name: name.to_string(),
-        })
     }
 
     /// Where the workspace will be.
     pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// What a killed run for the same target has left, if not what a running one is writing.
-    pub fn left_behind(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.staging).into_iter().flatten().flatten();
-        let prefix = hidden_prefix(&self.name);
-        let mut left: Vec<_> = entries
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
-            .map(|entry| match self.staging == Path::new(".") {
-                true => entry.file_name().into(),
-                false => entry.path(),
-            })
-            .collect();
-        left.sort();
-        left
+        &self.0
     }
 
     /// Writes the tree, unless `interrupted` becomes true before it is done.
-    pub fn write(self, tree: &[File], git: bool, interrupted: &AtomicBool) -> Result<(), Error> {
-        let failed = |file: &Path| {
-            let file = file.to_path_buf();
-            |why| Error::Write { file, why }
-        };
+    pub fn write(&self, tree: &[File], git: bool, interrupted: &AtomicBool) -> Result<(), Error> {
         let go_on = || match interrupted.load(Ordering::Relaxed) {
             true => Err(Error::Interrupted),
             false => Ok(()),
         };
-        // Removed when it is dropped, unless it was renamed.
-        let hidden = hidden_folder(&self.staging, &self.name).map_err(failed(&self.path))?;
+        let hidden = Hidden::beside(&self.0).map_err(cannot_write(&self.0))?;
         for file in tree {
             go_on()?;
-            let path = hidden.path().join(&file.path);
-            let shown = self.path.join(&file.path);
-            write_file(&path, file).map_err(failed(&shown))?;
+            let written = write_file(&hidden.0.join(&file.path), file);
+            written.map_err(cannot_write(&self.0.join(&file.path)))?;
         }
-        let repository = if git {
-            vcs::init(hidden.path())
-        } else {
-            Ok(())
-        };
+        let repository = if git { vcs::init(&hidden.0) } else { Ok(()) };
         // Ctrl-C reaches git, too: its failure is not what to tell then.
         go_on()?;
         repository.map_err(Error::Git)?;
-        rename_without_replacing(hidden.path(), &self.path).map_err(|why| match why.kind() {
-            io::ErrorKind::AlreadyExists => Error::Exists(self.path.clone()),
-            _ => Error::Write {
-                file: self.path.clone(),
-                why,
-            },
-        })?;
-        // Nothing is left under the hidden name.
-        let _ = hidden.keep();
-        Ok(())
+        let renamed = rename_without_replacing(&hidden.0, &self.0);
+        renamed.map_err(|why| match why.kind() {
+            io::ErrorKind::AlreadyExists => Error::Exists(self.0.clone()),
+            _ => cannot_write(&self.0)(why),
+        })
     }
 }
 
-/// The Cargo workspace that would take a folder of that name, or one that the template makes in it.
-fn conflict(parent: &Path, name: &str) -> io::Result<Option<Conflict>> {
-    let files = SOURCES.iter().map(|source| Path::new(source.path));
-    let folders = files.flat_map(|file| file.ancestors().skip(1));
-    let inside: BTreeSet<_> = folders.filter(|folder| *folder != Path::new("")).collect();
-    cargo_workspace::conflict(parent, name, inside)
+/// A folder of a new name beside the target, removed when it is dropped. Once it is renamed there is
+/// nothing left to remove.
+struct Hidden(PathBuf);
+
+impl Hidden {
+    fn beside(target: &Path) -> io::Result<Self> {
+        let random = RandomState::new().hash_one(());
+        let name = target.file_name().unwrap_or_default().display();
+        // Telling whose it is where a killed run leaves it.
+        let path = target.with_file_name(format!(".{name}.cached-lambda-{random:016x}"));
+        fs::create_dir(&path)?;
+        Ok(Hidden(path))
+    }
 }
 
-/// Hidden, and telling whose it is where a killed run leaves it.
-fn hidden_prefix(name: &str) -> String {
-    format!(".{name}.cached-lambda-")
-}
-
-fn hidden_folder(folder: &Path, name: &str) -> io::Result<tempfile::TempDir> {
-    let prefix = hidden_prefix(name);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix);
-    // It becomes the workspace: as open as any folder that the user makes.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    builder.tempdir_in(folder).map_err(without_path)
-}
-
-/// The hidden folder's is not the one to tell.
-fn without_path(why: io::Error) -> io::Error {
-    let cause = why.get_ref().and_then(std::error::Error::source);
-    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
-    match cause.and_then(io::Error::raw_os_error) {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => why.kind().into(),
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -196,36 +140,26 @@ fn write_file(path: &Path, file: &File) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    if file.executable {
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o777);
-    }
-    options.open(path)?.write_all(&file.contents)
+    fs::File::create_new(path)?.write_all(&file.contents)
 }
 
 /// A target that appeared meanwhile is not replaced, an empty folder included.
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Some network file systems cannot do it in one step.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => look_and_rename(from, to),
-        renamed => Ok(renamed?),
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Some network file systems cannot do it in one step.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            renamed => return Ok(renamed?),
+        }
     }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
-    look_and_rename(from, to)
-}
-
-fn look_and_rename(from: &Path, to: &Path) -> io::Result<()> {
+    // Elsewhere a look comes just before.
     match fs::symlink_metadata(to) {
         Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(_) => fs::rename(from, to),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
+        Err(why) => Err(why),
     }
 }
 
@@ -240,7 +174,6 @@ mod tests {
         let file = |path: &str| File {
             path: path.into(),
             contents: b"x".into(),
-            executable: false,
         };
         vec![file("a/b"), file("c")]
     }
@@ -301,12 +234,12 @@ mod tests {
             File {
                 path: "a".into(),
                 contents: Vec::new(),
-                executable: false,
             },
         );
         let error = target.write(&tree, false, &NEVER).unwrap_err().to_string();
         assert!(
-            error.contains("made/a/b") && error.contains("nothing was made"),
+            error.contains("nothing was made")
+                && error.contains(&Path::new("made").join("a/b").display().to_string()),
             "{error}"
         );
         assert_eq!(names(parent.path()), [""; 0]);

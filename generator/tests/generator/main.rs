@@ -1,12 +1,14 @@
 //! `cached-lambda` from the outside: what it prints, what it exits with, what it leaves.
-#![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
+#[cfg(unix)]
 mod cargo_workspaces;
+#[cfg(target_os = "linux")]
 mod disk;
 mod errors;
 mod new;
 mod other_commands;
+#[cfg(unix)]
 mod prompts;
 
 use std::fs;

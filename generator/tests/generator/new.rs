@@ -28,8 +28,10 @@ made my-quotes, [..] files
 
 next:
   cd my-quotes
-  cargo test                            # starts DynamoDB Local in Docker
-  cd infra && sam build && sam deploy   # makes the stack my-quotes
+  cargo test   # starts DynamoDB Local in Docker
+  cd infra/sam
+  sam build
+  sam deploy
 
 "#]]
     );
@@ -40,6 +42,7 @@ next:
         str![[r#"
 # How this workspace was made, for the record. Nothing reads it when it is built or run.
 template-version = "0.1.0"
+template-hash = "[..]"
 project-name = "my-quotes"
 arch = "arm64"
 memory_mb = 512
@@ -97,6 +100,13 @@ fn a_repository_is_made_where_the_one_around_it_ignores_the_folder() {
     };
     assert!(has_git("scratch"));
     assert!(!has_git("kept"));
+    // Where GitHub does not look for them is said.
+    let (_, said) = succeeds(&work(""), &["new", "told"]);
+    assert!(
+        said.contains("outer is a repository, so none was made in it"),
+        "{said}"
+    );
+    assert!(said.contains("move those of told/.github there"), "{said}");
 }
 
 /// Such as one that git does not trust, since another user owns it.
@@ -108,6 +118,7 @@ fn no_repository_is_made_inside_one_that_git_cannot_use() {
     assert!(!folder.path().join("x/.git").exists());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_folder_cannot_play_with_the_terminal_or_be_taken_for_a_flag() {
     let folder = tempfile::tempdir().unwrap();
@@ -145,26 +156,17 @@ fn a_dry_run_lists_the_files_and_writes_nothing() {
     assert_data_eq!(
         list,
         str![[r#"
-dry
-├── .cargo
-│   └── config.toml ([..]B)
-├── .github
-│   ├── workflows
-│   │   ├── ci.yml ([..]B)
-│   │   └── deploy.yml ([..]B)
-│   └── dependabot.yml ([..]B)
+[..] dry/.cargo/config.toml
+[..] dry/.gitattributes
+[..] dry/.github/dependabot.yml
 ...
-├── infra
-│   ├── tests
-│   │   └── plan.tftest.hcl ([..]B)
-│   ├── main.tf ([..]B)
-│   ├── observability.tf ([..]B)
-│   ├── outputs.tf ([..]B)
-│   └── variables.tf ([..]B)
+[..] dry/infra/terraform/main.tf
+[..] dry/infra/terraform/observability.tf
+[..] dry/infra/terraform/outputs.tf
+[..] dry/infra/terraform/tests/plan.tftest.hcl
+[..] dry/infra/terraform/variables.tf
 ...
-└── cached-lambda.toml ([..]B)
-
-[..] files, [..] kB; nothing was written
+[..] files, [..] bytes; nothing was written
 
 "#]]
     );
@@ -203,7 +205,7 @@ fn json_is_one_object_that_says_what_is_on_the_disk() {
             .join(file["path"].as_str().unwrap());
         assert_eq!(file["bytes"], fs::metadata(path).unwrap().len());
     }
-    assert_eq!(report["next"].as_array().unwrap().len(), 3);
+    assert_eq!(report["next"].as_array().unwrap().len(), 5);
 }
 
 #[test]
@@ -222,7 +224,7 @@ fn quiet_says_nothing_but_errors() {
 fn flags_win_over_a_file_of_answers_and_its_version_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let answers =
-        "template-version = \"0.0.1\"\nproject-name = \"x\"\narch = \"mips\"\nmemory_mb = 512\n";
+        "template-version = \"0.0.1\"\nproject-name = \"x\"\narch = \"arm64\"\nmemory_mb = 512\n";
     fs::write(folder.path().join("team.toml"), answers).unwrap();
     let flags = [
         "new",
@@ -235,7 +237,7 @@ fn flags_win_over_a_file_of_answers_and_its_version_is_said() {
     ];
     let (_, said) = succeeds(folder.path(), &flags);
     let note = format!(
-        "note: team.toml was made with version \"0.0.1\"; this is {}\n",
+        "note: these answers are from version \"0.0.1\"; this is {}\n",
         env!("CARGO_PKG_VERSION")
     );
     assert!(said.starts_with(&note), "{said}");

@@ -1,95 +1,14 @@
-//! `explain`, `completions`, `man`, the help, and what holds for every command.
+//! The help, `completions`, the manual page, and what holds for every command.
 
 use std::path::Path;
+#[cfg(unix)]
 use std::process::Command;
 
-use snapbox::{Data, assert_data_eq, str};
+use snapbox::{Data, assert_data_eq};
 
-use crate::{BINARY, succeeds};
-
-#[test]
-fn each_parameter_is_explained_by_each_of_its_names() {
-    let folder = tempfile::tempdir().unwrap();
-    let (by_flag, _) = succeeds(folder.path(), &["explain", "ttl-policy"]);
-    for name in ["--ttl-policy", "ttl_policy"] {
-        assert_eq!(succeeds(folder.path(), &["explain", name]).0, by_flag);
-    }
-    assert_data_eq!(
-        by_flag,
-        str![[r#"
---ttl-policy  Lifetime: fixed, per-item or immutable
-ttl_policy in cached-lambda.toml and for cargo generate
-
-When a cached item is too old to be used. `fixed` suits data that changes now and then and may
-be stale for the TTL. `per-item` is for items that know their own end: `expires_at`, in epoch
-seconds, which is DynamoDB's TTL attribute; an item past it counts as absent. `immutable` is for
-data that is never changed under its key, such as versions or hashes: without a TTL, a wrong value
-stays until Lambda ends the environment, which takes hours.
-
-It is for each kind of item that declares no policy of its own. It can be changed with each
-deployment, also for one kind, and the kill switch turns every cache off.
-
-Values
-  fixed         every item for the TTL
-  per-item      until the item's own expires_at, at most for the TTL
-  immutable     as long as the environment: for data that never changes
-
-Default
-  fixed
-
-What it changes (~ changed, + added, - left out)
-  --ttl-policy per-item:
-    ~ README.md
-    ~ cached-lambda.toml
-    ~ infra/template.yaml
-  --ttl-policy immutable:
-    ~ README.md
-    ~ cached-lambda.toml
-    ~ infra/template.yaml
-
-"#]]
-    );
-}
-
-#[test]
-fn what_a_parameter_changes_is_read_from_what_is_rendered() {
-    let folder = tempfile::tempdir().unwrap();
-    for (parameter, changes) in [
-        ("trigger", "- handler/src/bin/direct.rs"),
-        ("trigger", "+ handler/src/bin/function_url.rs"),
-        ("iac", "+ infra/main.tf"),
-        ("start", "+ samples/minimal/request.json"),
-        ("start", "+ handler/src/domain.rs"),
-        ("start", "- handler/src/domain/mod.rs"),
-        ("memory", "~ infra/template.yaml"),
-        ("arch", "~ infra/template.yaml"),
-        ("name", "~ README.md"),
-    ] {
-        let (text, _) = succeeds(folder.path(), &["explain", parameter]);
-        assert!(text.contains(changes), "{text}");
-    }
-}
-
-#[test]
-fn all_parameters_are_explained_in_short() {
-    let folder = tempfile::tempdir().unwrap();
-    assert_data_eq!(
-        succeeds(folder.path(), &["explain"]).0,
-        str![[r#"
-<NAME>         Names the folder, the stack and its resources
---arch         Processor: arm64 or x86_64 [default: arm64]
---memory       Memory in MB, 128 to 10240 [default: 256]
---ttl-policy   Lifetime: fixed, per-item or immutable [default: fixed]
---ttl          Time to live: 90, 30s, 5m; up to 24h [default: 60]
---trigger      Trigger: direct or function-url [default: direct]
---iac          What deploys it: sam or terraform [default: sam]
---start        Start: quote (the example) or minimal [default: quote]
-
-`cached-lambda explain <PARAMETER>` says more about one, such as `explain ttl`.
-
-"#]]
-    );
-}
+#[cfg(unix)]
+use crate::BINARY;
+use crate::succeeds;
 
 #[test]
 fn colours_are_for_people_who_see_them() {
@@ -99,7 +18,7 @@ fn colours_are_for_people_who_see_them() {
         let output = command.args(arguments).env(variable, "1").output().unwrap();
         output.stdout.contains(&0x1b) || output.stderr.contains(&0x1b)
     };
-    for command in [&["explain"][..], &["new", "--ttl", "0"], &["new", "--help"]] {
+    for command in [&["new", "--ttl", "0"][..], &["new", "--help"]] {
         let with = |color: &'static str| [command, &[color]].concat();
         assert!(!has_colours(command, "ANY"), "{command:?} is piped");
         assert!(has_colours(&with("--color=always"), "NO_COLOR"));
@@ -111,8 +30,8 @@ fn colours_are_for_people_who_see_them() {
 #[test]
 fn the_help_is_one_screen() {
     let folder = tempfile::tempdir().unwrap();
-    let (help, _) = succeeds(folder.path(), &["new", "--help"]);
-    assert!(help.lines().count() <= 24, "{help}");
+    let (help, _) = succeeds(folder.path(), &["new", "-h"]);
+    assert!(help.lines().count() <= 32, "{help}");
 }
 
 /// The page of the book: `SNAPSHOTS=overwrite` records it anew.
@@ -121,13 +40,7 @@ fn the_book_has_what_each_command_says_of_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut page =
         String::from("# Command line\n\nWhat the command says of itself, recorded by its tests.\n");
-    let names = |line: &str| line.split_whitespace().next().unwrap().to_string();
-    let (parameters, _) = succeeds(folder.path(), &["explain"]);
-    let (list, _) = parameters.split_once("\n\n").unwrap();
-    let helps = ["", "new ", "explain ", "completions ", "man "];
-    let helps = helps.map(|command| format!("{command}--help"));
-    let explained = list.lines().map(|line| format!("explain {}", names(line)));
-    for arguments in helps.into_iter().chain(explained) {
+    for arguments in ["--help", "new -h", "new --help", "completions --help"] {
         let words: Vec<_> = arguments.split(' ').collect();
         let (said, _) = succeeds(folder.path(), &words);
         let said = said.trim_end();
@@ -140,8 +53,12 @@ fn the_book_has_what_each_command_says_of_itself() {
 #[test]
 fn completions_and_the_manual_name_every_flag() {
     let folder = tempfile::tempdir().unwrap();
-    let (man, _) = succeeds(folder.path(), &["man"]);
-    let man = man.replace('\\', "");
+    let mut man = Vec::new();
+    let mut command = cached_lambda::command();
+    command.build();
+    let new = command.find_subcommand("new").unwrap();
+    clap_mangen::Man::new(new.clone()).render(&mut man).unwrap();
+    let man = String::from_utf8(man).unwrap().replace('\\', "");
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let (script, _) = succeeds(folder.path(), &["completions", shell]);
         for flag in ["ttl-policy", "dry-run", "trigger", "iac", "start"] {
@@ -153,6 +70,21 @@ fn completions_and_the_manual_name_every_flag() {
     }
 }
 
+#[test]
+fn common_other_spellings_do_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (list, _) = succeeds(folder.path(), &["new", "x", "--dry-run"]);
+    for arguments in [
+        &["init", "x", "--dry-run"][..],
+        &["create", "x", "--dry-run", "--output", "."],
+    ] {
+        assert_eq!(succeeds(folder.path(), arguments).0, list);
+    }
+    let (help, _) = succeeds(folder.path(), &["help", "new"]);
+    assert_eq!(succeeds(folder.path(), &["new", "--help"]).0, help);
+}
+
+#[cfg(unix)]
 #[test]
 fn bash_completes_flags_and_their_values() {
     let folder = tempfile::tempdir().unwrap();
@@ -191,7 +123,6 @@ fn a_reader_that_stops_reading_is_no_error() {
         "new x --dry-run",
         "new x --dry-run --json",
         "completions bash",
-        "man",
     ] {
         let script = format!("set -o pipefail; {} {arguments} | true", BINARY);
         let folder = tempfile::tempdir().unwrap();

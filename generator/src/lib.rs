@@ -1,0 +1,66 @@
+//! `cached-lambda`: makes a workspace for a Rust Lambda function with a cache in front of DynamoDB.
+//!
+//! Data goes one way: the command line ([`cli`], where each flag is checked), a file of [`answers`]
+//! and the [`mod@prompt`]s -> answers, each allowed by its parameter ([`parameters`]) -> the
+//! [`template`] as a tree of files in memory ([`render`]) -> disk ([`mod@write`]) and [`report`].
+
+/// Tells people something. Where nobody can read it there is nobody to tell that.
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        let _ = writeln!(anstream::stderr(), $($argument)*);
+    }};
+}
+
+mod answers;
+mod cargo_workspace;
+mod cli;
+mod error;
+mod new;
+mod parameters;
+mod prompt;
+mod render;
+mod report;
+mod template;
+mod vcs;
+mod write;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use cli::Command;
+pub use cli::command;
+use error::Error;
+
+/// What the binary does.
+pub fn main() -> ExitCode {
+    let (json, colours) = cli::early();
+    colours.write_global();
+    let Err(error) = cli::parse().and_then(run) else {
+        return ExitCode::SUCCESS;
+    };
+    // Where neither can be printed nobody reads.
+    let _ = match json {
+        true => writeln!(io::stdout(), "{}", error.json()),
+        false => writeln!(anstream::stderr(), "{}", error.text()),
+    };
+    ExitCode::from(error.exit_code())
+}
+
+fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::New(new) => new::run(*new),
+        Command::Completions { shell } => print(&cli::completions(shell)),
+    }
+}
+
+/// Prints to standard output. Who has stopped reading, as `head` does, has what it wants.
+fn print(text: &str) -> Result<(), Error> {
+    let mut output = anstream::stdout().lock();
+    let printed = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Print(error)),
+        _ => Ok(()),
+    }
+}
