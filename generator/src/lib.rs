@@ -1,8 +1,8 @@
 //! `cached-lambda`: makes a workspace for a Rust Lambda function with a cache in front of DynamoDB.
 //!
-//! Data goes one way: the command line ([`cli`], where each flag is checked), a file of [`answers`]
-//! and the [`mod@prompt`]s -> answers, each allowed by its parameter ([`parameters`]) -> the
-//! [`template`] as a tree of files in memory ([`render`]) -> disk ([`mod@write`]) and [`report`].
+//! Data goes one way: the command line (`cli`, where each flag is checked), a file of `answers` and the
+//! `prompt`s -> answers, each allowed by its parameter (`parameters`) -> the `template` as a tree of
+//! files in memory (`render`) -> disk (`write`) and `report`.
 
 /// Tells people something. Where nobody can read it there is nobody to tell that.
 macro_rules! say {
