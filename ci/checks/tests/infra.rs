@@ -397,6 +397,22 @@ fn every_parameter_that_changes_the_function_publishes_a_version() {
 }
 
 #[test]
+fn the_dashboards_address_is_that_of_its_partition() {
+    let both = Both::render("direct");
+    let consoles = both.sam["Mappings"]["Partitions"].as_object().unwrap();
+    assert_eq!(consoles.len(), 3);
+    let theirs = both.terraform["locals"][0]["console"].as_str().unwrap();
+    let theirs = theirs.split_whitespace().collect::<String>();
+    for (partition, it) in consoles {
+        let console = it["Console"].as_str().unwrap();
+        assert!(
+            theirs.contains(&format!("{partition}=\"{console}\"")),
+            "{theirs}"
+        );
+    }
+}
+
+#[test]
 fn each_readme_lists_every_tunable() {
     for trigger in triggers() {
         let both = Both::render(&trigger);

@@ -33,6 +33,11 @@ locals {
   table_name   = local.create_table ? aws_dynamodb_table.table[0].name : var.existing_table_name
   region       = data.aws_region.current.name
   arn_suffix   = "${local.region}:${data.aws_caller_identity.current.account_id}"
+  console = {
+    aws        = "console.aws.amazon.com"
+    aws-cn     = "console.amazonaws.cn"
+    aws-us-gov = "console.amazonaws-us-gov.com"
+  }[data.aws_partition.current.partition]
 }
 
 # Not in a VPC: DynamoDB is reached through its public endpoint, with IAM, and cold starts are

@@ -24,5 +24,5 @@ output "log_group_name" {
 
 output "dashboard_url" {
   description = "How the caches do."
-  value       = "https://console.aws.amazon.com/cloudwatch/home?region=${local.region}#dashboards/dashboard/${aws_cloudwatch_dashboard.caches.dashboard_name}"
+  value       = "https://${local.console}/cloudwatch/home?region=${local.region}#dashboards/dashboard/${aws_cloudwatch_dashboard.caches.dashboard_name}"
 }
