@@ -151,18 +151,18 @@ fn what_no_flag_gave_is_asked_and_the_summary_is_confirmed() {
     terminal.press(ENTER);
     terminal.shows("Memory of the function in MB (128 to 10240)\n[256] >");
     terminal.press("512\r");
-    terminal.shows("How the function is invoked");
+    terminal.shows("[direct] >");
     // Up goes through the choices from the first on.
     terminal.press(UP).press(UP);
     session += "...\n";
     let question = terminal.shows("[direct] > function-url");
     session += &question[question.find("How the function").unwrap()..];
     terminal.press(ENTER);
-    terminal.shows("What deploys it");
+    terminal.shows("[sam] >");
     terminal.press("tf\r");
     terminal.shows("did you mean terraform?");
     terminal.press(CTRL_U).press(ENTER);
-    terminal.shows("What it starts with");
+    terminal.shows("[quote] >");
     terminal.press(ENTER);
     terminal.shows("Make it? [Y/n]");
     assert_eq!(names(folder.path()), [""; 0]);
@@ -274,7 +274,7 @@ fn an_interrupted_or_declined_confirmation_leaves_nothing() {
             "sam",
         ];
         let mut terminal = Terminal::run(folder.path(), &arguments);
-        terminal.shows("What it starts with");
+        terminal.shows("[quote] >");
         terminal.press(ENTER);
         terminal.shows("Make it? [Y/n]");
         terminal.press(keys);
@@ -382,7 +382,7 @@ fn the_same_without_questions_makes_the_same() {
         "--dry-run",
     ];
     let mut terminal = Terminal::run(folder.path(), &arguments);
-    terminal.shows("How long cached items live");
+    terminal.shows("[fixed] >");
     terminal.press(ENTER);
     let screen = terminal.shows("List what would be made? [Y/n]");
     assert!(
