@@ -19,8 +19,8 @@ pub struct Parameter {
     pub key: &'static str,
     /// What the generator adds to it.
     pub added: Added,
-    /// As it is asked.
-    pub prompt: &'static str,
+    /// As cargo-generate asks it.
+    prompt: &'static str,
     /// What has none is required.
     pub default: Option<&'static str>,
     /// None where a number or a name is asked for.

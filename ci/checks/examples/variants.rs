@@ -1,7 +1,7 @@
 //! Prints the variants that `ci/variants` checks: `name=value` for each placeholder, one a line.
 
 fn main() {
-    for variant in checks::variants::pairwise(&checks::root().join("template")) {
+    for variant in checks::variants::pairwise() {
         let values = variant
             .iter()
             .map(|(name, value)| format!("{name}={value}"));

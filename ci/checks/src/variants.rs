@@ -1,7 +1,7 @@
-//! Which variants the template has, as its cargo-generate.toml says. No check lists them again.
+//! Which variants the template has, as its cargo-generate.toml says. No check lists them again. ci/parity,
+//! which is in no workspace, has this file for a module, too: `crate::root` is there in both.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// A value for each placeholder.
 pub type Variant = BTreeMap<String, String>;
@@ -16,8 +16,8 @@ const NUMBERS: [(&str, [&str; 3]); 2] = [
 ///
 /// # Panics
 /// Where cargo-generate.toml is none.
-pub fn placeholders(template: &Path) -> toml::Table {
-    let path = template.join("cargo-generate.toml");
+pub fn placeholders() -> toml::Table {
+    let path = crate::root().join("template/cargo-generate.toml");
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{error}"));
     let config: toml::Table = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}"));
     config["placeholders"]
@@ -27,8 +27,8 @@ pub fn placeholders(template: &Path) -> toml::Table {
 }
 
 /// What there is without a flag.
-pub fn defaults(template: &Path) -> Variant {
-    let placeholders = placeholders(template).into_iter();
+pub fn defaults() -> Variant {
+    let placeholders = placeholders().into_iter();
     let with_default = placeholders.filter_map(|(name, it)| {
         let default = it.get("default")?.as_str()?.to_string();
         Some((name, default))
@@ -37,8 +37,8 @@ pub fn defaults(template: &Path) -> Variant {
 }
 
 /// The choices of each placeholder that has some.
-pub fn choices(template: &Path) -> BTreeMap<String, Vec<String>> {
-    let placeholders = placeholders(template).into_iter();
+pub fn choices() -> BTreeMap<String, Vec<String>> {
+    let placeholders = placeholders().into_iter();
     let with_choices = placeholders.filter_map(|(name, it)| {
         let choices = it.get("choices")?.as_array()?.iter();
         let choices = choices.filter_map(toml::Value::as_str);
@@ -48,8 +48,8 @@ pub fn choices(template: &Path) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Every combination of choices. Numbers take turns.
-pub fn product(template: &Path) -> Vec<Variant> {
-    let mut variants = combined(&choices(template));
+pub fn product() -> Vec<Variant> {
+    let mut variants = combined(&choices());
     for (index, variant) in variants.iter_mut().enumerate() {
         for ((name, values), turn) in NUMBERS.into_iter().zip([index / 3, index / 9 + index]) {
             variant.insert(name.into(), values[turn % values.len()].into());
@@ -59,8 +59,8 @@ pub fn product(template: &Path) -> Vec<Variant> {
 }
 
 /// A few combinations that have every value, and every pair of the values of two placeholders.
-pub fn pairwise(template: &Path) -> Vec<Variant> {
-    let mut values = choices(template);
+pub fn pairwise() -> Vec<Variant> {
+    let mut values = choices();
     values.extend(NUMBERS.map(|(name, edges)| (name.into(), edges.map(Into::into).into())));
     let all = combined(&values);
     let mut missing: BTreeSet<_> = all.iter().flat_map(pairs).collect();
@@ -113,9 +113,7 @@ mod tests {
 
     #[test]
     fn few_variants_have_every_pair_and_all_have_every_combination() {
-        let template = crate::root().join("template");
-        let (product, few) = (product(&template), pairwise(&template));
-        let choices = choices(&template);
+        let (product, few, choices) = (product(), pairwise(), choices());
         assert_eq!(
             product.len(),
             choices.values().map(Vec::len).product::<usize>()

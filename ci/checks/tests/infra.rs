@@ -24,8 +24,7 @@ struct Both {
 }
 
 fn triggers() -> Vec<String> {
-    let mut choices = checks::variants::choices(&root().join("template"));
-    choices.remove("trigger").unwrap()
+    checks::variants::choices().remove("trigger").unwrap()
 }
 
 impl Both {

@@ -86,10 +86,10 @@ fn there_is_one_cargo_generate_toml() {
 
 #[test]
 fn the_template_uses_declared_placeholders_and_no_more() {
-    let config = table("template/cargo-generate.toml");
-    let choices = checks::variants::choices(&root().join("template"));
-    let names = config["placeholders"].as_table().unwrap().keys().cloned();
-    let declared: BTreeMap<_, _> = names
+    let choices = checks::variants::choices();
+    let declared: BTreeMap<_, _> = checks::variants::placeholders()
+        .into_iter()
+        .map(|(name, _)| name)
         .chain(["project-name".to_string()])
         .map(|name| {
             (
@@ -121,9 +121,9 @@ fn the_template_uses_declared_placeholders_and_no_more() {
 
 #[test]
 fn rust_and_crate_manifests_hold_no_placeholder() {
-    let config = table("template/cargo-generate.toml");
-    let declared = config["placeholders"].as_table().unwrap().keys();
+    let declared = checks::variants::placeholders();
     let names: Vec<_> = declared
+        .keys()
         .map(String::as_str)
         .chain(["project-name"])
         .collect();
@@ -165,7 +165,7 @@ fn no_two_files_of_the_template_have_one_path() {
 fn every_combination_renders_without_a_tag_left_and_without_a_word_of_this_repository() {
     let folder = tempfile::tempdir().unwrap();
     let conditional = &table("template/cargo-generate.toml")["conditional"];
-    let variants = checks::variants::product(&root().join("template"));
+    let variants = checks::variants::product();
     for (index, variant) in variants.iter().enumerate() {
         let name = format!("made-{index}");
         let workspace = checks::render_variant(folder.path(), &name, variant);

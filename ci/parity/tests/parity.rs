@@ -14,10 +14,6 @@ mod variants;
 
 use variants::Variant;
 
-fn defaults() -> Variant {
-    variants::defaults(&root().join("template"))
-}
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
@@ -129,7 +125,7 @@ fn assert_both_make(source: &Path, name: &str, made: &str, variant: &Variant) {
 /// `cargo generate --path` of a clone: it finds the template itself.
 #[test]
 fn both_give_the_same_files_from_a_clone() {
-    assert_both_make(&root(), "my-quotes", "my-quotes", &defaults());
+    assert_both_make(&root(), "my-quotes", "my-quotes", &variants::defaults());
 }
 
 #[test]
@@ -141,7 +137,7 @@ fn both_give_the_same_files_for_every_combination() {
         ("lambda2s3", "lambda2s3"),
         ("HTTPServer", "http-server"),
     ];
-    let variants = variants::product(&root().join("template"));
+    let variants = variants::product();
     for (index, variant) in variants.iter().enumerate() {
         // Names take turns.
         let (name, folder) = names[index % names.len()];
@@ -221,12 +217,16 @@ fn both_give_the_same_files_from_git() {
         .arg(clone.path())
         .arg("--destination")
         .arg(theirs.path());
-    for (name, value) in defaults() {
+    for (name, value) in variants::defaults() {
         generate.arg("--define").arg(format!("{name}={value}"));
     }
     let output = generate.output().unwrap();
     assert!(output.status.success(), "{binary}: {output:?}");
-    assert!(with_generator(ours.path(), "my-quotes", &defaults()));
+    assert!(with_generator(
+        ours.path(),
+        "my-quotes",
+        &variants::defaults()
+    ));
     // Its own repository is git's affair.
     fs::remove_dir_all(theirs.path().join("my-quotes/.git")).unwrap();
     assert_same(
@@ -255,8 +255,13 @@ fn both_refuse_the_same_names_and_take_the_same() {
     let taken = taken.into_iter().map(|name| (name, true));
     for (name, taken) in taken.chain(refused.into_iter().map(|name| (name, false))) {
         let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let by_us = with_generator(ours.path(), name, &defaults());
-        let by_them = with_cargo_generate(path_to(small.path()), theirs.path(), name, &defaults());
+        let by_us = with_generator(ours.path(), name, &variants::defaults());
+        let by_them = with_cargo_generate(
+            path_to(small.path()),
+            theirs.path(),
+            name,
+            &variants::defaults(),
+        );
         assert_eq!((by_us, by_them), (taken, taken), "{name:?}");
         assert_eq!(
             fs::read_dir(ours.path()).unwrap().count(),
@@ -291,7 +296,7 @@ fn both_refuse_the_same_values() {
         ("start", "empty"),
     ] {
         let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut variant = defaults();
+        let mut variant = variants::defaults();
         variant.insert(place.into(), value.into());
         assert!(!with_generator(ours.path(), "x", &variant), "{value}");
         let source = path_to(&root().join("template"));

@@ -17,8 +17,8 @@ pub struct FromFn<K, V, E>(Box<Load<K, V, E>>);
 /// Loads each key with a closure, many keys at the same time. `Ok(None)` is an absence.
 ///
 /// An error is an outage of the source, which holds back further loads of any key for a moment where
-/// it met every key of a batch, or a second key, unless the closure says that it is about its key: `Err(Failure::Key(error))`. A
-/// `?` makes an outage of it.
+/// it met every key of a batch, or a second key, unless the closure says that it is about its key:
+/// `Err(Failure::Key(error))`. A `?` makes an outage of it.
 ///
 /// ```
 /// use cache_core::{Cache, Deadline, Failure, from_fn};
