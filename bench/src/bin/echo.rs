@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 
-use lambda_runtime::{Error, LambdaEvent, run_concurrent, service_fn};
+use lambda_http::lambda_runtime::run_concurrent;
+use lambda_http::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
 #[tokio::main]

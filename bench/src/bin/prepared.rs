@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cache_core::Deadline;
 use handler::lambda;
-use lambda_runtime::{LambdaEvent, run_concurrent, service_fn};
+use lambda_http::lambda_runtime::run_concurrent;
+use lambda_http::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
 const NOBODYS: &str = r#"{"customer_id":"nobody","lines":[{"sku":"none","quantity":1}]}"#;
@@ -20,7 +21,11 @@ async fn main() -> ExitCode {
         let _ = handler::answer(&caches, NOBODYS, &soon).await;
         let answer = move |event: LambdaEvent<Box<RawValue>>| {
             let caches = caches.clone();
-            async move { lambda::answer(&caches, event.payload.get(), &event.context).await }
+            async move {
+                let invocation = caches.invocation(event.context.deadline);
+                let answer = handler::answer(&caches, event.payload.get(), invocation.deadline());
+                answer.await.map_err(|error| error.to_string())
+            }
         };
         run_concurrent(service_fn(answer)).await
     })

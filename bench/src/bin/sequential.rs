@@ -6,7 +6,8 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use handler::domain::{Customer, Pricing, Product, Quote, Request, quote};
-use lambda_runtime::{Error, LambdaEvent, run_concurrent, service_fn};
+use lambda_http::lambda_runtime::run_concurrent;
+use lambda_http::{Error, LambdaEvent, service_fn};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -14,7 +15,7 @@ type Item = HashMap<String, AttributeValue>;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    lambda_http::tracing::init_default_subscriber();
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let client = Client::new(&aws);
     let table = std::env::var("TABLE_NAME")?;

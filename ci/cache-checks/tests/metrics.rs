@@ -56,7 +56,12 @@ fn schema() -> Value {
 }
 
 fn lines() -> Vec<Value> {
-    let metrics = Metrics::new("a/b".into(), "my-quotes".into(), Duration::from_secs(60));
+    let metrics = Metrics::new(
+        "a/b".into(),
+        "my-quotes".into(),
+        "7".into(),
+        Duration::from_secs(60),
+    );
     let busy = Stats {
         hits: u64::MAX / 2,
         misses: 2,
@@ -98,6 +103,22 @@ fn every_line_is_valid_and_holds_what_it_announces() {
             }
         }
     }
+}
+
+#[test]
+fn the_line_of_an_error_is_valid_and_holds_what_it_announces() {
+    let schema = jsonschema::validator_for(&schema()).unwrap();
+    let metrics = Metrics::new("a".into(), "b".into(), "7".into(), Duration::from_secs(60));
+    let line = metrics.error("Unavailable", 503, ManualClock::default().now());
+    let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+    assert!(schema.is_valid(&line), "{line}");
+    let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+    for dimension in directives[0]["Dimensions"].as_array().unwrap() {
+        for name in dimension.as_array().unwrap() {
+            assert!(line[name.as_str().unwrap()].is_string(), "{name}");
+        }
+    }
+    assert_eq!(line["ServerErrors"], 1);
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub struct Builder<K, V, L> {
     clock: Arc<dyn Clock>,
     rules: Rules,
     absent: Option<fn() -> V>,
+    public: bool,
     memory: Option<(u64, Box<Weigher<K, V>>)>,
 }
 
@@ -42,6 +43,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
                 jitter_percent: 10,
             },
             absent: None,
+            public: false,
             memory: None,
         }
     }
@@ -105,6 +107,11 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
         self
     }
 
+    pub(crate) fn public(mut self, public: bool) -> Self {
+        self.public = public;
+        self
+    }
+
     /// The clock. Default: the system's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -131,6 +138,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
             clock: self.clock,
             rules: self.rules,
             absent: self.absent,
+            public: self.public,
             weigher,
             counters,
             entries: reader,

@@ -37,6 +37,8 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     pub rules: Rules,
     /// What an absence stands for, if it is not an answer of its own.
     pub absent: Option<fn() -> V>,
+    /// Whoever asks the function may keep what is in here.
+    pub public: bool,
     pub weigher: Box<Weigher<K, V>>,
     pub counters: Arc<Counters>,
     /// For hits, which do not wait for what changes.
@@ -103,7 +105,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
         async move {
-            if let Some(answer) = self.0.hit(key) {
+            if let Some(answer) = self.0.hit(key, deadline) {
                 return Ok(answer);
             }
             let mut answers = HashMap::new();
@@ -144,7 +146,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
             let mut answers = HashMap::with_capacity(keys.len());
             let mut missing = Vec::new();
             for key in keys {
-                match self.0.hit(&key) {
+                match self.0.hit(&key, deadline) {
                     Some(answer) => drop(answers.insert(key, Ok(answer))),
                     None => missing.push(key),
                 }
@@ -189,7 +191,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         self.0.counters.waiting_micros.add(waited);
         for (ticket, keys) in flights.into_values() {
             for key in keys {
-                let answer = self.0.landed(&key, &ticket);
+                let answer = self.0.landed(&key, &ticket, deadline);
                 answers.insert(key, answer);
             }
         }
@@ -254,7 +256,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
 
 impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
     /// The answer of a fresh entry. Counts the hit.
-    fn hit<Q>(&self, key: &Q) -> Option<Option<V>>
+    fn hit<Q>(&self, key: &Q, deadline: &Deadline) -> Option<Option<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -264,7 +266,19 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
             return None;
         }
         self.counters.hits.add_one();
+        self.note(Some(&entry), deadline);
         Some(entry.value.clone())
+    }
+
+    /// Tells the invocation how long what it is answered is fresh.
+    fn note(&self, entry: Option<&Entry<K, V>>, deadline: &Deadline) {
+        match (&deadline.max_age, entry) {
+            (None, _) => {}
+            (Some(max_age), Some(entry)) if self.public => {
+                max_age.note(entry.lifetime.left(self.clock.now()));
+            }
+            (Some(max_age), _) => max_age.note_private(),
+        }
     }
 
     fn cached<Q>(&self, key: &Q) -> Option<(Freshness, Arc<Entry<K, V>>)>
@@ -287,7 +301,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         deadline: &Deadline,
     ) -> Way<K, V, L::Error> {
         // A flight may have landed since the lookup, which took no lock.
-        if let Some(answer) = self.hit(key) {
+        if let Some(answer) = self.hit(key, deadline) {
             return Way::Now(Ok(answer));
         }
         self.counters.misses.add_one();
@@ -299,12 +313,12 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
             return Way::Join(ticket);
         }
         if deadline.remaining() == Some(Duration::ZERO) {
-            return Way::Now(self.or_stale(key, Error::DeadlineExceeded));
+            return Way::Now(self.or_stale(key, Error::DeadlineExceeded, deadline));
         }
         if !self.rules.bypass()
             && let Some(error) = changing.back_off.error(key, now)
         {
-            return Way::Now(self.or_stale(key, error));
+            return Way::Now(self.or_stale(key, error, deadline));
         }
         if let Some(flight) = seat {
             flight.supersede();
@@ -313,27 +327,40 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
     }
 
     /// The answer to a failure: the expired value if it may still serve, else the error.
-    fn or_stale(&self, key: &K, error: Error<L::Error>) -> Answer<V, L::Error> {
-        match self.cached(key) {
-            Some((Freshness::Fresh, entry)) => Ok(entry.value.clone()),
-            Some((Freshness::Stale, entry)) => {
-                self.counters.stale_served.add_one();
-                Ok(entry.value.clone())
-            }
-            _ => Err(error),
+    fn or_stale(
+        &self,
+        key: &K,
+        error: Error<L::Error>,
+        deadline: &Deadline,
+    ) -> Answer<V, L::Error> {
+        let cached = self.cached(key);
+        let usable = cached.filter(|(freshness, _)| *freshness != Freshness::Expired);
+        self.note(usable.as_ref().map(|(_, entry)| &**entry), deadline);
+        let (freshness, entry) = usable.ok_or(error)?;
+        if freshness == Freshness::Stale {
+            self.counters.stale_served.add_one();
         }
+        Ok(entry.value.clone())
     }
 
-    fn landed(&self, key: &K, ticket: &Ticket<K, V, L::Error>) -> Answer<V, L::Error> {
+    fn landed(
+        &self,
+        key: &K,
+        ticket: &Ticket<K, V, L::Error>,
+        deadline: &Deadline,
+    ) -> Answer<V, L::Error> {
         let error = match ticket.answer(key) {
-            Ok(entry) => return Ok(entry.value.clone()),
+            Ok(entry) => {
+                self.note(Some(&entry), deadline);
+                return Ok(entry.value.clone());
+            }
             Err(error) => error,
         };
         // Here alone: what a back-off answers would be a line for each request of an outage.
         if let Some((Freshness::Stale, _)) = self.cached(key) {
             tracing::warn!(kind = self.name, ?key, cause = %error, "a stale value was served");
         }
-        self.or_stale(key, error)
+        self.or_stale(key, error, deadline)
     }
 
     /// What is stored of an answer of the source, or of a write of one's own.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::lock;
+use crate::max_age::MaxAge;
 
 /// What is further away is no deadline: the timer does not go on for ever.
 const FAR: Duration = Duration::from_secs(365 * 86_400);
@@ -16,7 +17,11 @@ const FAR: Duration = Duration::from_secs(365 * 86_400);
 /// Deadlines run on tokio's timer, not on the cache's [`Clock`](crate::clock::Clock): they bound waiting
 /// inside one invocation, during which nothing is frozen.
 #[derive(Clone, Debug)]
-pub struct Deadline(Until);
+pub struct Deadline {
+    until: Until,
+    /// Where an invocation notes how long what it has looked up is fresh.
+    pub(crate) max_age: Option<Arc<MaxAge>>,
+}
 
 #[derive(Clone, Debug)]
 enum Until {
@@ -37,15 +42,27 @@ struct Latest {
 impl Deadline {
     /// No deadline: wait as long as it takes.
     pub fn none() -> Self {
-        Deadline(Until::Never)
+        Deadline::new(Until::Never)
     }
 
     /// That long from now. More than a year means no deadline.
     pub fn after(time: Duration) -> Self {
         match time {
             _ if time > FAR => Deadline::none(),
-            _ => Deadline(Until::At(Instant::now() + time)),
+            _ => Deadline::new(Until::At(Instant::now() + time)),
         }
+    }
+
+    fn new(until: Until) -> Self {
+        Deadline {
+            until,
+            max_age: None,
+        }
+    }
+
+    pub(crate) fn noting(mut self, max_age: &Arc<MaxAge>) -> Self {
+        self.max_age = Some(Arc::clone(max_age));
+        self
     }
 
     /// The time left; zero once it has passed, `None` without a deadline.
@@ -81,13 +98,13 @@ impl Deadline {
             at: self.instant(),
             over: false,
         };
-        Deadline(Until::Latest(Arc::new(Mutex::new(latest))))
+        Deadline::new(Until::Latest(Arc::new(Mutex::new(latest))))
     }
 
     /// Makes a shared deadline no earlier than `other`. False when it is over: whoever runs
     /// under it has been told so, and `other` must not be failed by that.
     pub(crate) fn extend(&self, other: &Deadline) -> bool {
-        let Until::Latest(latest) = &self.0 else {
+        let Until::Latest(latest) = &self.until else {
             return false;
         };
         // Before the lock: a loader may ask for what it is loading itself, with this deadline.
@@ -100,7 +117,7 @@ impl Deadline {
     }
 
     fn instant(&self) -> Option<Instant> {
-        match &self.0 {
+        match &self.until {
             Until::Never => None,
             Until::At(at) => Some(*at),
             Until::Latest(latest) => lock(latest).at,
@@ -109,7 +126,7 @@ impl Deadline {
 
     /// Ends the deadline if it still is `at`; false if it was moved meanwhile.
     fn close(&self, at: Instant) -> bool {
-        let Until::Latest(latest) = &self.0 else {
+        let Until::Latest(latest) = &self.until else {
             return true;
         };
         let mut latest = lock(latest);

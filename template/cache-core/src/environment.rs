@@ -86,6 +86,7 @@ pub(crate) struct Settings {
     pub metrics_namespace: String,
     pub metrics_interval: Duration,
     pub function_name: String,
+    pub function_version: String,
 }
 
 impl Environment {
@@ -183,9 +184,10 @@ impl Environment {
             .map(|name| self.stated(&format!("CACHE_{name}")));
         let of_kinds = kinds.collect();
         self.reject_variables_of_no_kind(&names);
-        let function_name = self.variables.get("AWS_LAMBDA_FUNCTION_NAME");
-        let function_name = function_name.and_then(|name| name.to_str());
-        let function_name = function_name.unwrap_or("local").to_string();
+        let of_lambda = |name| self.variables.get(name).and_then(|value| value.to_str());
+        let of_lambda = |name| of_lambda(name).unwrap_or("local").to_string();
+        let function_name = of_lambda("AWS_LAMBDA_FUNCTION_NAME");
+        let function_version = of_lambda("AWS_LAMBDA_FUNCTION_VERSION");
         let metrics_namespace = self.value(
             "METRICS_NAMESPACE",
             "1 to 255 of A-Z a-z 0-9 . - _ / # : and spaces",
@@ -204,6 +206,7 @@ impl Environment {
             metrics_namespace: metrics_namespace.unwrap_or_else(|| function_name.clone()),
             metrics_interval: Duration::from_secs(interval.unwrap_or(60)),
             function_name,
+            function_version,
         }
     }
 

@@ -1,11 +1,13 @@
 //! One invocation: until when it may read, and what is said at its end.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
 use crate::Deadline;
 use crate::kinds::Report;
+use crate::max_age::MaxAge;
 
 /// What is kept back of an invocation's time to answer in.
 const TO_ANSWER: Duration = Duration::from_millis(200);
@@ -21,6 +23,8 @@ const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
 pub struct Invocation<'a> {
     report: &'a Report,
     deadline: Deadline,
+    max_age: Arc<MaxAge>,
+    failed: Option<(String, u16)>,
     /// At debug level alone: hits, misses, and time spent waiting so far.
     before: Option<(u64, u64, Duration)>,
     start: Instant,
@@ -31,9 +35,12 @@ impl<'a> Invocation<'a> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
+        let max_age = Arc::new(MaxAge::default());
         Invocation {
             report,
-            deadline: Deadline::after(time_to_read(deadline_ms, now)),
+            deadline: Deadline::after(time_to_read(deadline_ms, now)).noting(&max_age),
+            max_age,
+            failed: None,
             before: tracing::enabled!(tracing::Level::DEBUG).then(|| report.lookups()),
             start: Instant::now(),
         }
@@ -43,11 +50,29 @@ impl<'a> Invocation<'a> {
     pub fn deadline(&self) -> &Deadline {
         &self.deadline
     }
+
+    /// Notes that it ends with an error of this type, for the metrics. From the status 500 on it is the
+    /// server's fault, else the caller's.
+    pub fn failed(&mut self, error_type: impl Into<String>, status: u16) {
+        self.failed = Some((error_type.into(), status));
+    }
+
+    /// For how long whoever asked may keep an answer that was made of what was looked up so far: the least
+    /// time left, up to a year; zero where something was stale. `None` unless all of it is of
+    /// [public](crate::kinds::Kind::public) kinds, and where nothing was looked up or a lookup failed.
+    ///
+    /// Knows of lookups with this invocation's [`deadline`](Self::deadline) alone. So an answer is never
+    /// older than a TTL, wherever it was kept, as long as it was made with no other.
+    pub fn max_age(&self) -> Option<Duration> {
+        self.max_age.get()
+    }
 }
 
 impl Drop for Invocation<'_> {
     fn drop(&mut self) {
-        for line in self.report.metrics() {
+        let failed = self.failed.as_ref();
+        let failed = failed.and_then(|(error_type, status)| self.report.error(error_type, *status));
+        for line in self.report.metrics().iter().chain(&failed) {
             println!("{line}");
         }
         if let Some((hits, misses, waiting)) = self.before {

@@ -228,6 +228,7 @@ pub struct Kind<K, V, L> {
     stated: Stated,
     weight: u32,
     absent: Option<fn() -> V>,
+    public: bool,
     /// What key and value have allocated, in bytes.
     heap: fn(&K, Option<&V>) -> usize,
     prepare: fn(L, TtlPolicy, Arc<dyn Clock>) -> L,
@@ -252,6 +253,7 @@ impl<K: MemSize, V: MemSize, L> Kind<K, V, L> {
             stated: Stated::default(),
             weight: 1,
             absent: None,
+            public: false,
             heap: |key, value| heap(key) + value.map_or(0, heap),
             prepare: |loader, _, _| loader,
         }
@@ -302,6 +304,13 @@ impl<K, V, L> Kind<K, V, L> {
         V: Default,
     {
         self.absent = Some(V::default);
+        self
+    }
+
+    /// Everybody may see it, and keep it while it is fresh here: browsers and content delivery networks
+    /// too. See [`Invocation::max_age`].
+    pub fn public(mut self) -> Self {
+        self.public = true;
         self
     }
 
@@ -456,6 +465,7 @@ impl Checked {
             .stale_if_error(stale_if_error)
             .jitter_percent(self.settings.jitter_percent)
             .memory(LEAST_MEMORY + share as u64, kind.heap)
+            .public(kind.public)
             .clock(Arc::clone(&self.clock));
         if let Some(absent) = kind.absent {
             builder = builder.absent_as(absent);
@@ -478,6 +488,7 @@ impl Checked {
             metrics: Metrics::new(
                 settings.metrics_namespace,
                 settings.function_name,
+                settings.function_version,
                 settings.metrics_interval,
             ),
             clock: self.clock,
@@ -506,6 +517,10 @@ impl Report {
     /// An invocation that ends at `deadline_ms` since the Unix epoch.
     pub fn invocation(&self, deadline_ms: u64) -> Invocation<'_> {
         Invocation::new(self, deadline_ms)
+    }
+
+    pub(crate) fn error(&self, error_type: &str, status: u16) -> Option<String> {
+        self.metrics.error(error_type, status, self.clock.now())
     }
 
     pub(crate) fn lookups(&self) -> (u64, u64, Duration) {

@@ -140,6 +140,7 @@ mod from_fn;
 pub mod invocation;
 pub mod kinds;
 mod loader;
+mod max_age;
 pub mod metrics;
 mod stats;
 mod store;

@@ -2,7 +2,8 @@
 //! which CloudWatch makes metrics by itself. No call, no agent, no permission.
 //!
 //! Eight metrics for each kind and one for the function: with three kinds 25 custom metrics, at the
-//! time of writing 0.30 USD each a month, 7.50 USD while the function runs.
+//! time of writing 0.30 USD each a month, 7.50 USD while the function runs. One more for each type of
+//! error, and one for its version, in the hours in which there are errors.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::sync::Mutex;
@@ -17,6 +18,7 @@ use crate::clock::Reading;
 pub struct Metrics {
     namespace: String,
     function_name: String,
+    function_version: String,
     /// Zero is off.
     interval: Duration,
     reported: Mutex<Reported>,
@@ -31,10 +33,16 @@ struct Reported {
 
 impl Metrics {
     /// `interval` of zero makes no lines.
-    pub fn new(namespace: String, function_name: String, interval: Duration) -> Self {
+    pub fn new(
+        namespace: String,
+        function_name: String,
+        function_version: String,
+        interval: Duration,
+    ) -> Self {
         Metrics {
             namespace,
             function_name,
+            function_version,
             interval,
             reported: Mutex::default(),
         }
@@ -68,6 +76,35 @@ impl Metrics {
             reported.at = Some(now);
         }
         lines
+    }
+
+    /// The line of an invocation that ended with an error of this type: `ServerErrors` from the status 500
+    /// on, else `ClientErrors`. At once and stamped, since alarms compare it with Lambda's own metrics of the
+    /// same minute.
+    pub fn error(&self, error_type: &str, status: u16, now: Reading) -> Option<String> {
+        let name = match status {
+            500.. => "ServerErrors",
+            _ => "ClientErrors",
+        };
+        let line = json!({
+            "_aws": {
+                "Timestamp": now.wall.as_millis() as u64,
+                "CloudWatchMetrics": [{
+                    "Namespace": self.namespace,
+                    "Dimensions": [
+                        ["FunctionName"],
+                        ["FunctionName", "FunctionVersion"],
+                        ["FunctionName", "ErrorType"],
+                    ],
+                    "Metrics": [{"Name": name, "Unit": "Count"}],
+                }],
+            },
+            "FunctionName": self.function_name,
+            "FunctionVersion": self.function_version,
+            "ErrorType": error_type,
+            name: 1,
+        });
+        (!self.interval.is_zero()).then(|| line.to_string())
     }
 
     fn line(&self, cache: &str, stats: &Stats, last: &Stats, now: Reading) -> Value {

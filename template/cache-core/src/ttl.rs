@@ -145,6 +145,26 @@ impl Lifetime {
     }
 }
 
+impl Lifetime {
+    /// For how long it is fresh from now on.
+    pub fn left(&self, now: Reading) -> Duration {
+        let Lifetime::Until {
+            sent,
+            fresh_for,
+            expires_at,
+            ..
+        } = *self
+        else {
+            return Duration::MAX;
+        };
+        let age = now.since(sent).unwrap_or(Duration::MAX);
+        let end = expires_at.map_or(Duration::MAX, Duration::from_secs);
+        fresh_for
+            .saturating_sub(age)
+            .min(end.saturating_sub(now.wall))
+    }
+}
+
 fn has_ended(expires_at: Option<u64>, now: Reading) -> bool {
     expires_at.is_some_and(|end| end <= now.wall.as_secs())
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const INTERVAL: Duration = Duration::from_secs(60);
 
 fn metrics(interval: Duration) -> Metrics {
-    Metrics::new("quotes".into(), "my-quotes".into(), interval)
+    Metrics::new("quotes".into(), "my-quotes".into(), "7".into(), interval)
 }
 
 fn stats(hits: u64) -> Stats {
@@ -105,4 +105,41 @@ fn an_interval_of_zero_is_off() {
         metrics(Duration::ZERO).lines([("customers", stats(1))].into_iter(), clock.now()),
         [""; 0]
     );
+}
+
+#[test]
+fn an_error_is_counted_at_once_by_whose_it_is_by_version_and_by_type() {
+    let (metrics, clock) = (metrics(INTERVAL), ManualClock::default());
+    for (error_type, status, name) in [
+        ("InvalidRequest", 400, "ClientErrors"),
+        ("NotFound", 499, "ClientErrors"),
+        ("Internal", 500, "ServerErrors"),
+        ("Unavailable", 503, "ServerErrors"),
+    ] {
+        let line = metrics.error(error_type, status, clock.now()).unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line[name], 1);
+        assert_eq!(line["ErrorType"], error_type);
+        assert_eq!(
+            (&line["FunctionName"], &line["FunctionVersion"]),
+            (&json!("my-quotes"), &json!("7"))
+        );
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(
+            directive["Metrics"],
+            json!([{"Name": name, "Unit": "Count"}])
+        );
+        let by = json!([
+            ["FunctionName"],
+            ["FunctionName", "FunctionVersion"],
+            ["FunctionName", "ErrorType"]
+        ]);
+        assert_eq!(directive["Dimensions"], by);
+    }
+}
+
+#[test]
+fn an_error_makes_no_line_where_metrics_are_off() {
+    let now = ManualClock::default().now();
+    assert_eq!(metrics(Duration::ZERO).error("Internal", 500, now), None);
 }

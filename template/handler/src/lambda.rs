@@ -7,12 +7,12 @@ use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use cache_core::dynamodb::with_limits;
 use cache_core::environment::Environment;
-use lambda_runtime::tracing::subscriber::filter::{LevelFilter, Targets};
-use lambda_runtime::tracing::subscriber::layer::SubscriberExt;
-use lambda_runtime::tracing::subscriber::util::SubscriberInitExt;
-use lambda_runtime::{Context, Error, tracing};
+use lambda_http::tracing::subscriber::filter::{LevelFilter, Targets};
+use lambda_http::tracing::subscriber::layer::SubscriberExt;
+use lambda_http::tracing::subscriber::util::SubscriberInitExt;
+use lambda_http::{Error, tracing};
 
-use crate::{Answer, Caches};
+use crate::Caches;
 
 /// Starts the log, and makes the caches from the process's environment. They live as long as it.
 ///
@@ -23,19 +23,6 @@ pub async fn caches() -> Result<Caches, Error> {
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let client = Client::from_conf(with_limits((&aws).into()).build());
     Ok(crate::open(client, Environment::of_process())?)
-}
-
-/// Answers one invocation.
-///
-/// # Errors
-/// The function's own.
-pub async fn answer(
-    caches: &Caches,
-    json: &str,
-    context: &Context,
-) -> Result<Answer, crate::Error> {
-    let invocation = caches.invocation(context.deadline);
-    crate::answer(caches, json, invocation.deadline()).await
 }
 
 /// Logs to standard output in the format that the function's logging configuration has.

@@ -7,6 +7,7 @@ mod deadlines;
 mod failures;
 mod flights;
 mod invalidation;
+mod max_age;
 mod memory;
 mod misuse;
 mod sources;

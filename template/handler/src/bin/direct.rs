@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use handler::{Answer, Caches, Error, lambda};
-use lambda_runtime::{LambdaEvent, run_concurrent, service_fn};
+use handler::{Answer, Caches, lambda};
+use lambda_http::lambda_runtime::{Diagnostic, run_concurrent};
+use lambda_http::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
 #[tokio::main]
@@ -16,6 +17,15 @@ async fn main() -> ExitCode {
 }
 
 // Raw JSON: what is no valid request is for the function to say, whatever JSON it is.
-async fn answer(caches: Caches, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
-    lambda::answer(&caches, event.payload.get(), &event.context).await
+async fn answer(caches: Caches, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Diagnostic> {
+    let mut invocation = caches.invocation(event.context.deadline);
+    let answer = handler::answer(&caches, event.payload.get(), invocation.deadline()).await;
+    answer.map_err(|error| {
+        let (name, status) = error.kind();
+        invocation.failed(name, status);
+        Diagnostic {
+            error_type: name.into(),
+            error_message: error.to_string(),
+        }
+    })
 }

@@ -1,7 +1,5 @@
 //! Why there is no quote, as the caller sees it.
 
-use lambda_runtime::Diagnostic;
-
 /// The errors by precedence. Their messages never hold item contents.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -35,16 +33,6 @@ impl Error {
             Error::CustomerNotFound(_) => ("CustomerNotFound", 404),
             Error::ProductNotFound(_) => ("ProductNotFound", 404),
             Error::Internal(_) => ("Internal", 500),
-        }
-    }
-}
-
-/// What Lambda shows as `errorType` and `errorMessage`.
-impl From<Error> for Diagnostic {
-    fn from(error: Error) -> Self {
-        Diagnostic {
-            error_type: error.kind().0.to_string(),
-            error_message: error.to_string(),
         }
     }
 }

@@ -1,0 +1,1 @@
+../../../../../template/handler/src/bin/http/routes/mod.rs.liquid
