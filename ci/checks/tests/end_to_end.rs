@@ -3,6 +3,7 @@
 //! sets of Rust files that there are: by entry point, and by start.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use checks::database::Database;
 use checks::proxy::{Fault, Proxy};
 use checks::{cargo, passes_its_own_checks, root, succeed, target};
-use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_simulator::process::{ManagedProcess, ProcessConfig, ProcessRole};
 use lambda_simulator::{InvocationBuilder, InvocationStatus, Simulator};
 use serde_json::{Value, json};
@@ -115,15 +115,44 @@ impl Function {
     }
 }
 
+/// What an HTTP client gets.
+#[derive(Debug)]
+struct Response {
+    status: i64,
+    headers: Value,
+    body: Value,
+}
+
+impl Response {
+    fn error(&self) -> (i64, &str) {
+        assert_eq!(self.headers["cache-control"], "no-store");
+        assert!(self.body["error"]["message"].is_string());
+        (self.status, self.body["error"]["type"].as_str().unwrap())
+    }
+}
+
 impl Function {
-    /// What an HTTP client gets for an event of a function URL: the status and the body.
-    async fn request(&self, event: Value) -> (i64, Value) {
+    /// The response to an event of HTTP, in whichever form its kind wants.
+    async fn request(&self, event: Value) -> Response {
         let response = self.invoke(event).await.unwrap();
-        let response: ApiGatewayV2httpResponse = serde_json::from_value(response).unwrap();
-        assert_eq!(response.headers["content-type"], "application/json");
-        assert!(!response.is_base64_encoded);
-        let body = serde_json::from_slice(&response.body.unwrap()).unwrap();
-        (response.status_code, body)
+        assert_eq!(response["isBase64Encoded"], false);
+        let mut headers = response["headers"].clone();
+        for (name, values) in response["multiValueHeaders"]
+            .as_object()
+            .into_iter()
+            .flatten()
+        {
+            headers[name] = values[0].clone();
+        }
+        let body = response["body"].as_str().unwrap_or_default();
+        if !body.is_empty() {
+            assert_eq!(headers["content-type"], "application/json");
+        }
+        Response {
+            status: response["statusCode"].as_i64().unwrap(),
+            headers,
+            body: serde_json::from_str(body).unwrap_or_default(),
+        }
     }
 }
 
@@ -287,7 +316,7 @@ async fn is_answered_after_a_stop_in_the_middle_of_a_load(binary: &Path, databas
 }
 
 #[tokio::test]
-async fn a_workspace_with_a_function_url_passes_its_tests_and_answers_http_events() {
+async fn a_workspace_with_a_function_url_passes_its_tests_and_answers_events_of_all_kinds() {
     let folder = tempfile::tempdir().unwrap();
     let chosen = ["--trigger", "function-url", "--iac", "terraform"];
     let workspace = checks::render(folder.path(), "my-quotes", &chosen);
@@ -295,59 +324,101 @@ async fn a_workspace_with_a_function_url_passes_its_tests_and_answers_http_event
 
     let database = Database::start();
     seed(&workspace, &database, QUOTES);
-    let binary = build(&workspace, "debug", "function_url", folder.path());
+    let binary = build(&workspace, "debug", "http", folder.path());
     has_tls_without_the_processors_timing(&binary);
     let function = Function::start(&binary, &database.endpoint, &[]).await;
     let post = |body: &str| http_event("POST", "/", body);
 
-    let (status, answer) = function.request(post(&quote("c-1").to_string())).await;
-    assert_eq!((status, &answer["total_cents"]), (200, &json!(3824)));
-    let mut encoded = post(&BASE64.encode(quote("c-1").to_string()));
-    encoded["isBase64Encoded"] = json!(true);
-    assert_eq!(function.request(encoded).await, (200, answer));
+    let answered = function.request(post(&quote("c-1").to_string())).await;
+    assert_eq!(
+        (answered.status, &answered.body["total_cents"]),
+        (200, &json!(3824))
+    );
+    // Nothing of it is declared to be public.
+    assert!(answered.headers["cache-control"].is_null());
+    let kinds = answers_the_sample_events_of_aws(&function).await;
+    for sample in kinds.values() {
+        for encoded in [false, true] {
+            let mut event = sample.clone();
+            let path = if event["rawPath"].is_string() {
+                "rawPath"
+            } else {
+                "path"
+            };
+            event[path] = json!("/");
+            match event["requestContext"]["http"].as_object_mut() {
+                Some(http) => drop(http.insert("method".into(), json!("POST"))),
+                None => event["httpMethod"] = json!("POST"),
+            }
+            let body = quote("c-1").to_string();
+            event["body"] = if encoded { BASE64.encode(body) } else { body }.into();
+            event["isBase64Encoded"] = encoded.into();
+            let response = function.request(event).await;
+            assert_eq!((response.status, &response.body), (200, &answered.body));
+        }
+    }
+    // AWS sends none such. It ends its invocation alone.
+    let mut broken = post("{");
+    broken["isBase64Encoded"] = json!(true);
+    function.invoke(broken).await.unwrap_err();
 
     let mut unknown = quote("c-1");
     unknown["lines"][0]["sku"] = json!("Z-9");
-    for (event, status, error) in [
-        (post("[]"), 400, "InvalidRequest"),
-        (post(""), 400, "InvalidRequest"),
-        (post(&quote("c-9").to_string()), 404, "CustomerNotFound"),
-        (post(&unknown.to_string()), 404, "ProductNotFound"),
-        (post(&"x".repeat(64 * 1024 + 1)), 413, "PayloadTooLarge"),
-        (http_event("GET", "/", ""), 405, "MethodNotAllowed"),
-        (http_event("POST", "/quotes", "{}"), 404, "NotFound"),
+    for (event, error) in [
+        (post("[]"), (400, "InvalidRequest")),
+        (post(""), (400, "InvalidRequest")),
+        (post(&quote("c-9").to_string()), (404, "CustomerNotFound")),
+        (post(&unknown.to_string()), (404, "ProductNotFound")),
+        (post(&"x".repeat(64 * 1024 + 1)), (413, "PayloadTooLarge")),
+        (http_event("GET", "/", ""), (405, "MethodNotAllowed")),
+        (http_event("POST", "/quotes", "{}"), (404, "NotFound")),
     ] {
-        let (answered, body) = function.request(event).await;
-        assert_eq!((answered, &body["error"]["type"]), (status, &json!(error)));
-        assert!(body["error"]["message"].is_string());
+        assert_eq!(function.request(event).await.error(), error);
     }
-    answers_the_sample_events_of_aws(&function).await;
 
     database.stop();
-    let (status, body) = function.request(post(&quote("c-2").to_string())).await;
-    assert_eq!(
-        (status, &body["error"]["type"]),
-        (503, &json!("Unavailable"))
-    );
+    let response = function.request(post(&quote("c-2").to_string())).await;
+    assert_eq!(response.error(), (503, "Unavailable"));
 }
 
 #[tokio::test]
-async fn a_minimal_workspace_passes_its_tests_and_answers() {
+async fn a_minimal_workspace_passes_its_tests_and_answers_as_http_wants_it() {
     let folder = tempfile::tempdir().unwrap();
-    let workspace = checks::render(folder.path(), "my-items", &["--start", "minimal"]);
+    let chosen = ["--start", "minimal", "--trigger", "http-api"];
+    let workspace = checks::render(folder.path(), "my-items", &chosen);
     passes_its_own_checks(&workspace);
     let database = Database::start();
     seed(&workspace, &database, "samples/minimal/items.json");
-    let binary = build(&workspace, "debug", "direct", folder.path());
+    let binary = build(&workspace, "debug", "http", folder.path());
     let function = Function::start(&binary, &database.endpoint, &[]).await;
-    let request = std::fs::read(workspace.join("samples/minimal/request.json")).unwrap();
-    let request: Value = serde_json::from_slice(&request).unwrap();
-    let answer = function.invoke(request.clone()).await.unwrap();
-    assert_eq!(answer, json!({"id": "1", "name": "Anvil"}));
+    let get = || http_event("GET", "/items/1", "");
+    let item = function.request(get()).await;
+    assert_eq!(
+        (item.status, &item.body),
+        (200, &json!({"id": "1", "name": "Anvil"}))
+    );
+
+    let head = function.request(http_event("HEAD", "/items/1", "")).await;
+    assert_eq!(
+        (head.status, &head.headers, &head.body),
+        (200, &item.headers, &Value::Null)
+    );
+    let mut known = get();
+    known["headers"]["if-none-match"] = item.headers["etag"].clone();
+    let known = function.request(known).await;
+    assert_eq!((known.status, &known.body), (304, &Value::Null));
+    let options = function
+        .request(http_event("OPTIONS", "/items/1", ""))
+        .await;
+    assert_eq!(
+        (options.status, &options.headers["allow"]),
+        (204, &json!("GET, HEAD, OPTIONS"))
+    );
+
     database.stop();
-    assert_eq!(function.invoke(request).await.unwrap(), answer);
-    let (error, _) = function.invoke(json!({"id": "2"})).await.unwrap_err();
-    assert_eq!(error, "Unavailable");
+    assert_eq!(function.request(get()).await.body, item.body);
+    let other = function.request(http_event("GET", "/items/2", "")).await;
+    assert_eq!(other.error(), (503, "Unavailable"));
 }
 
 /// As `.cargo/config.toml` of the workspace wants it. This binary has its symbols still.
@@ -358,8 +429,9 @@ fn has_tls_without_the_processors_timing(binary: &Path) {
     assert!(!symbols.contains("jent_"));
 }
 
-/// Those of the payload format 2.0 that lambda_http is tested with. None is a quote.
-async fn answers_the_sample_events_of_aws(function: &Function) {
+/// Those that lambda_http is tested with. None is a quote. Returns one of each kind: a function URL, an HTTP
+/// API, a REST API and a load balancer.
+async fn answers_the_sample_events_of_aws(function: &Function) -> BTreeMap<&'static str, Value> {
     let metadata = cargo(&root(), &["metadata", "--format-version", "1", "--locked"])
         .output()
         .unwrap();
@@ -369,29 +441,37 @@ async fn answers_the_sample_events_of_aws(function: &Function) {
         .iter()
         .find(|package| package["name"] == "lambda_http");
     let manifest = Path::new(lambda_http.unwrap()["manifest_path"].as_str().unwrap());
-    let mut answered = Vec::new();
+    let mut kinds = BTreeMap::new();
+    let mut answered = 0;
     for file in std::fs::read_dir(manifest.with_file_name("tests/data")).unwrap() {
         let file = file.unwrap().path();
         let Ok(event) = serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()) else {
             continue;
         };
-        let request = &event["requestContext"]["http"];
-        if event["version"] != "2.0" || !request.is_object() {
-            continue;
-        }
-        let (status, body) = function.request(event.clone()).await;
-        let expected = match (
-            event["rawPath"].as_str().unwrap(),
-            request["method"].as_str(),
-        ) {
-            ("/", Some("POST")) => 400,
-            ("/", _) => 405,
-            _ => 404,
+        let context = &event["requestContext"];
+        let domain = context["domainName"].as_str().unwrap_or_default();
+        let (kind, method) = match &context["http"] {
+            Value::Object(http) if domain.contains("lambda-url") => ("url", &http["method"]),
+            Value::Object(http) => ("api", &http["method"]),
+            _ if context["elb"].is_object() => ("balancer", &event["httpMethod"]),
+            _ if event["httpMethod"].is_string() => ("rest", &event["httpMethod"]),
+            // VPC Lattice, which this build of lambda_http leaves out.
+            _ => continue,
         };
-        assert_eq!(status, expected, "{}: {body}", file.display());
-        answered.push(file);
+        let path = event["rawPath"].as_str().or(event["path"].as_str());
+        let expected = match (path.unwrap(), method.as_str().unwrap()) {
+            ("/", "POST") => (400, "InvalidRequest"),
+            ("/", _) => (405, "MethodNotAllowed"),
+            _ => (404, "NotFound"),
+        };
+        let response = function.request(event.clone()).await;
+        assert_eq!(response.error(), expected, "{}", file.display());
+        answered += 1;
+        kinds.insert(kind, event);
     }
-    assert!(answered.len() >= 4, "{answered:?}");
+    assert!(answered >= 14, "{answered}");
+    assert_eq!(kinds.len(), 4, "{:?}", kinds.keys());
+    kinds
 }
 
 fn http_event(method: &str, path: &str, body: &str) -> Value {
@@ -420,7 +500,7 @@ fn a_wrong_environment_ends_the_process_with_one_line() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "invalid configuration: TABLE_NAME is not set, allowed: a table name, 3 to 255 of A-Z a-z 0-9 . _ -; \
+        "invalid configuration: TABLE_NAME is not set, allowed: a table name, 3 to 255 of A-Z a-z 0-9 . _ -, or a table's ARN; \
          CACHE_TTL_SECONDS is \"soon\", allowed: a whole number from 0 to 86400\n"
     );
 }

@@ -290,6 +290,7 @@ fn both_refuse_the_same_values() {
         ("ttl_seconds", "-1"),
         ("trigger", "url"),
         ("trigger", "function_url"),
+        ("trigger", "http"),
         ("iac", "SAM"),
         ("iac", "cdk"),
         ("start", "Quote"),

@@ -150,10 +150,18 @@ impl Environment {
         self.value(name, allowed, parse).unwrap_or_default()
     }
 
-    /// The name of a DynamoDB table, in a variable that has to be set.
+    /// The name of a DynamoDB table, or its ARN, in a variable that has to be set.
     pub fn table_name(&mut self, variable: &str) -> String {
-        let allowed = "a table name, 3 to 255 of A-Z a-z 0-9 . _ -";
-        self.required(variable, allowed, |name| text(name, 3, b"._-"))
+        let allowed = "a table name, 3 to 255 of A-Z a-z 0-9 . _ -, or a table's ARN";
+        self.required(variable, allowed, |name| {
+            let parts: Vec<_> = name.splitn(6, ':').collect();
+            match parts[..] {
+                ["arn", _, "dynamodb", _, _, table] => {
+                    text(table.strip_prefix("table/")?, 3, b"._-").map(|_| name.into())
+                }
+                _ => text(name, 3, b"._-"),
+            }
+        })
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {

@@ -273,6 +273,26 @@ fn every_kind_is_counted() {
 }
 
 #[test]
+fn a_table_is_named_by_its_name_or_its_arn() {
+    let arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/";
+    for (name, right) in [
+        ("a-1", true),
+        ("arn", true),
+        (&format!("{arn}items"), true),
+        (&format!("{arn}a b"), false),
+        (&format!("{arn}items/index/x"), false),
+        (arn, false),
+        ("arn:aws:sqs:eu-central-1:123456789012:table/items", false),
+    ] {
+        let mut environment = Environment::of([("TABLE_NAME", name)]);
+        let table = environment.table_name("TABLE_NAME");
+        assert_eq!(table, if right { name } else { "" });
+        let caches = Caches::new(environment, Source::default());
+        assert_eq!(caches.is_ok(), right, "{name}");
+    }
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_on_one_line_with_its_value_and_what_is_allowed() {
     let mut environment = Environment::of([
         ("TABLE_NAME", "a\nb"),
@@ -302,10 +322,10 @@ fn everything_that_is_wrong_is_told_on_one_line_with_its_value_and_what_is_allow
     let first = parts.remove(0);
     assert_eq!(
         first,
-        r#"invalid configuration: TABLE_NAME is "a\nb", allowed: a table name, 3 to 255 of A-Z a-z 0-9 . _ -"#
+        r#"invalid configuration: TABLE_NAME is "a\nb", allowed: a table name, 3 to 255 of A-Z a-z 0-9 . _ -, or a table's ARN"#
     );
     let expected = [
-        "OTHER_TABLE is not set, allowed: a table name, 3 to 255 of A-Z a-z 0-9 . _ -".into(),
+        "OTHER_TABLE is not set, allowed: a table name, 3 to 255 of A-Z a-z 0-9 . _ -, or a table's ARN".into(),
         r#"CACHE_ENABLED is "yes", allowed: true, false"#.into(),
         r#"CACHE_TTL_POLICY is "Fixed", allowed: fixed, per-item, immutable"#.into(),
         format!(r#"CACHE_TTL_SECONDS is "86401", {}"#, whole("0 to 86400")),

@@ -1,3 +1,4 @@
+# A module: the folders in stages/ use it, each with a name, a state and settings of its own.
 terraform {
   required_version = ">= 1.11"
 
@@ -7,32 +8,32 @@ terraform {
       version = ">= 5.100.0, < 7.0.0"
     }
   }
-
-  # The state is shared and locked. Where it is is given to `terraform init`: see README.md.
-  backend "s3" {
-    use_lockfile = true
-  }
-}
-
-# Region and credentials come from the environment.
-provider "aws" {
-  default_tags {
-    tags = {
-      project = local.name
-    }
-  }
 }
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
-data "aws_region" "current" {}
+
+# It says the region, too: what aws_region calls it differs between versions 5 and 6 of the provider.
+data "aws_service_principal" "lambda" {
+  service_name = "lambda"
+}
 
 locals {
   name         = var.name
   create_table = var.existing_table_name == ""
   table_name   = local.create_table ? aws_dynamodb_table.table[0].name : var.existing_table_name
-  region       = data.aws_region.current.name
-  arn_suffix   = "${local.region}:${data.aws_caller_identity.current.account_id}"
+  region       = data.aws_service_principal.lambda.region
+  dns_suffix   = data.aws_partition.current.dns_suffix
+  table_prefix = "arn:${data.aws_partition.current.partition}:dynamodb:${local.region}:${data.aws_caller_identity.current.account_id}:table/"
+  kms_key_arn  = var.kms_key_arn == "" ? null : var.kms_key_arn
+  provision    = var.provisioned_concurrency > 0
+  scale        = local.provision && var.provisioned_concurrency_max > 0
+  gradual      = var.new_version_percent < 100
+{%- case trigger %}
+{%- when "http-api" %}
+  tokens       = var.jwt_issuer != ""
+{%- when "direct" or "function-url" %}
+{%- endcase %}
   console = {
     aws        = "console.aws.amazon.com"
     aws-cn     = "console.amazonaws.cn"
@@ -40,8 +41,7 @@ locals {
   }[data.aws_partition.current.partition]
 }
 
-# Not in a VPC: DynamoDB is reached through its public endpoint, with IAM, and cold starts are
-# shorter. No dead-letter queue: invocations are synchronous, and the caller gets the error.
+# Not in a VPC by default: DynamoDB is reached through its public endpoint, with IAM.
 resource "aws_lambda_function" "function" {
   function_name                  = local.name
   description                    = "${local.name}: answers from cached DynamoDB items"
@@ -52,14 +52,23 @@ resource "aws_lambda_function" "function" {
   architectures                  = ["{{arch}}"]
   memory_size                    = var.memory_size
   reserved_concurrent_executions = var.reserved_concurrency
+  timeout                        = var.timeout_seconds
   role                           = aws_iam_role.function.arn
+  kms_key_arn                    = local.kms_key_arn
   # Callers use the alias. Each change of the code or of a property here publishes a version.
   publish = true
-  # The function answers 200 ms before this, whatever DynamoDB does.
-  timeout = 5
 
   ephemeral_storage {
     size = var.ephemeral_storage_mb
+  }
+
+  dynamic "vpc_config" {
+    for_each = length(var.subnet_ids) > 0 ? [1] : []
+
+    content {
+      subnet_ids         = var.subnet_ids
+      security_group_ids = var.security_group_ids
+    }
   }
 
   tracing_config {
@@ -67,13 +76,12 @@ resource "aws_lambda_function" "function" {
   }
 
   logging_config {
-    log_format = "JSON"
-    # DEBUG adds a line for each invocation, with its hits, its misses and the time spent loading.
-    application_log_level = "INFO"
+    log_format            = "JSON"
+    application_log_level = var.log_level
     log_group             = aws_cloudwatch_log_group.function.name
   }
 
-  # No secrets in here, so Lambda's own key encrypts them.
+  # No secrets in here.
   environment {
     variables = {
       TABLE_NAME                   = local.table_name
@@ -81,6 +89,8 @@ resource "aws_lambda_function" "function" {
       CACHE_TTL_POLICY             = var.ttl_policy
       CACHE_TTL_SECONDS            = tostring(var.ttl_seconds)
       CACHE_STALE_IF_ERROR_SECONDS = tostring(var.stale_if_error_seconds)
+      CACHE_MEMORY_PERCENT         = tostring(var.cache_memory_percent)
+      METRICS_INTERVAL_SECONDS     = tostring(var.metrics_interval_seconds)
     }
   }
 
@@ -99,7 +109,69 @@ resource "aws_lambda_alias" "live" {
   name             = "live"
   description      = "What callers invoke."
   function_name    = aws_lambda_function.function.function_name
-  function_version = aws_lambda_function.function.version
+  function_version = local.gradual ? var.stable_version : aws_lambda_function.function.version
+
+  dynamic "routing_config" {
+    for_each = local.gradual ? [1] : []
+
+    content {
+      additional_version_weights = { (aws_lambda_function.function.version) = var.new_version_percent / 100 }
+    }
+  }
+}
+
+resource "aws_lambda_provisioned_concurrency_config" "fixed" {
+  count = local.provision && !local.scale ? 1 : 0
+
+  function_name                     = aws_lambda_function.function.function_name
+  qualifier                         = aws_lambda_alias.live.name
+  provisioned_concurrent_executions = var.provisioned_concurrency
+}
+
+# Where the scaling begins. Without it there would be no metric to scale by, and nothing that ends the
+# concurrency with the scaling.
+resource "aws_lambda_provisioned_concurrency_config" "scaled" {
+  count = local.scale ? 1 : 0
+
+  function_name                     = aws_lambda_function.function.function_name
+  qualifier                         = aws_lambda_alias.live.name
+  provisioned_concurrent_executions = var.provisioned_concurrency
+
+  lifecycle {
+    # The scaling's from here on.
+    ignore_changes = [provisioned_concurrent_executions]
+  }
+
+  # Both are the alias's only one: what goes must be gone before the other comes.
+  depends_on = [aws_lambda_provisioned_concurrency_config.fixed]
+}
+
+resource "aws_appautoscaling_target" "provisioned" {
+  count = local.scale ? 1 : 0
+
+  service_namespace  = "lambda"
+  scalable_dimension = "lambda:function:ProvisionedConcurrency"
+  resource_id        = "function:${local.name}:${aws_lambda_provisioned_concurrency_config.scaled[0].qualifier}"
+  min_capacity       = var.provisioned_concurrency
+  max_capacity       = var.provisioned_concurrency_max
+}
+
+resource "aws_appautoscaling_policy" "provisioned" {
+  count = local.scale ? 1 : 0
+
+  name               = "provisioned"
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = aws_appautoscaling_target.provisioned[0].service_namespace
+  scalable_dimension = aws_appautoscaling_target.provisioned[0].scalable_dimension
+  resource_id        = aws_appautoscaling_target.provisioned[0].resource_id
+
+  target_tracking_scaling_policy_configuration {
+    target_value = 0.7
+
+    predefined_metric_specification {
+      predefined_metric_type = "LambdaProvisionedConcurrencyUtilization"
+    }
+  }
 }
 {%- case trigger %}
 {%- when "function-url" %}
@@ -110,18 +182,120 @@ resource "aws_lambda_function_url" "live" {
   # Callers sign their requests, and need lambda:InvokeFunctionUrl and lambda:InvokeFunction.
   authorization_type = "AWS_IAM"
 }
+{%- when "http-api" %}
+
+# Every path and method goes to the function, which knows its routes. CORS is off: cors_configuration
+# turns it on.
+resource "aws_apigatewayv2_api" "api" {
+  name          = local.name
+  protocol_type = "HTTP"
+}
+
+resource "aws_apigatewayv2_integration" "function" {
+  api_id                 = aws_apigatewayv2_api.api.id
+  integration_type       = "AWS_PROXY"
+  integration_method     = "POST"
+  integration_uri        = aws_lambda_alias.live.invoke_arn
+  payload_format_version = "2.0"
+}
+
+resource "aws_apigatewayv2_authorizer" "jwt" {
+  count = local.tokens ? 1 : 0
+
+  api_id           = aws_apigatewayv2_api.api.id
+  name             = "jwt"
+  authorizer_type  = "JWT"
+  identity_sources = ["$request.header.Authorization"]
+
+  jwt_configuration {
+    issuer   = var.jwt_issuer
+    audience = [var.jwt_audience]
+  }
+}
+
+resource "aws_apigatewayv2_route" "default" {
+  api_id    = aws_apigatewayv2_api.api.id
+  route_key = "$default"
+  target    = "integrations/${aws_apigatewayv2_integration.function.id}"
+  # With IAM callers sign their requests, and need execute-api:Invoke.
+  authorization_type = local.tokens ? "JWT" : "AWS_IAM"
+  authorizer_id      = one(aws_apigatewayv2_authorizer.jwt[*].id)
+}
+
+resource "aws_apigatewayv2_stage" "default" {
+  api_id      = aws_apigatewayv2_api.api.id
+  name        = "$default"
+  auto_deploy = true
+
+  default_route_settings {
+    throttling_rate_limit  = var.requests_per_second
+    throttling_burst_limit = var.request_burst
+  }
+
+  access_log_settings {
+    destination_arn = aws_cloudwatch_log_group.api.arn
+    format = jsonencode({
+      time             = "$context.requestTime"
+      id               = "$context.requestId"
+      ip               = "$context.identity.sourceIp"
+      caller           = "$context.identity.userArn"
+      method           = "$context.httpMethod"
+      path             = "$context.path"
+      status           = "$context.status"
+      ms               = "$context.responseLatency"
+      bytes            = "$context.responseLength"
+      error            = "$context.error.message"
+      integrationError = "$context.integrationErrorMessage"
+    })
+  }
+}
+
+resource "aws_lambda_permission" "api" {
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.function.function_name
+  qualifier     = aws_lambda_alias.live.name
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_apigatewayv2_api.api.execution_arn}/*"
+}
+
+resource "aws_cloudwatch_log_group" "api" {
+  # Under this prefix API Gateway needs no policy for each log group.
+  name              = "/aws/vendedlogs/apis/${local.name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = local.kms_key_arn
+}
 {%- when "direct" %}
+
+# Of asynchronous invocations. Whoever waits for the answer gets the error.
+resource "aws_lambda_function_event_invoke_config" "live" {
+  function_name                = aws_lambda_function.function.function_name
+  qualifier                    = aws_lambda_alias.live.name
+  maximum_retry_attempts       = var.retry_attempts
+  maximum_event_age_in_seconds = var.event_age_seconds
+
+  dynamic "destination_config" {
+    for_each = var.on_failure_arn == "" ? [] : [1]
+
+    content {
+      on_failure {
+        destination = var.on_failure_arn
+      }
+    }
+  }
+}
 {%- endcase %}
 
 resource "aws_iam_role" "function" {
   # The provider adds to it: a role of this name may exist in another region.
-  name_prefix = substr("${local.name}-", 0, 38)
+  name_prefix          = substr("${local.name}-", 0, 38)
+  path                 = var.role_path
+  permissions_boundary = var.permissions_boundary_arn == "" ? null : var.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
       Effect    = "Allow"
       Action    = "sts:AssumeRole"
-      Principal = { Service = "lambda.amazonaws.com" }
+      Principal = { Service = data.aws_service_principal.lambda.name }
     }]
   })
 }
@@ -131,43 +305,70 @@ resource "aws_iam_role_policy" "function" {
   role = aws_iam_role.function.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = concat([
-      # For each kind that is declared with `table.query(...)` the action Query has to be added, and for
-      # one that asks an index the ARN of the table with /index/* behind it.
-      {
-        Effect   = "Allow"
-        Action   = ["dynamodb:GetItem", "dynamodb:BatchGetItem"]
-        Resource = "arn:${data.aws_partition.current.partition}:dynamodb:${local.arn_suffix}:table/${local.table_name}"
-      },
-      {
-        Effect   = "Allow"
-        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = "${aws_cloudwatch_log_group.function.arn}:*"
-      },
-      # X-Ray knows no resources for these.
-      {
-        Effect   = "Allow"
-        Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
-        Resource = "*"
-      },
-      ], var.existing_table_key_arn == "" ? [] : [{
+    Statement = concat(
+      [
+        # For each kind that is declared with `table.query(...)` the action Query has to be added, and for
+        # one that asks an index the ARN of the table with /index/* behind it.
+        {
+          Effect   = "Allow"
+          Action   = ["dynamodb:GetItem", "dynamodb:BatchGetItem"]
+          Resource = startswith(local.table_name, "arn:") ? local.table_name : "${local.table_prefix}${local.table_name}"
+        },
+        {
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "${aws_cloudwatch_log_group.function.arn}:*"
+        },
+        # X-Ray knows no resources for these.
+        {
+          Effect   = "Allow"
+          Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+          Resource = "*"
+        },
+      ],
+      var.existing_table_key_arn == "" ? [] : [{
+        Effect    = "Allow"
+        Action    = "kms:Decrypt"
+        Resource  = var.existing_table_key_arn
+        Condition = { StringEquals = { "kms:ViaService" = "dynamodb.${local.region}.${local.dns_suffix}" } }
+      }],
+      var.kms_key_arn == "" ? [] : [{
         Effect   = "Allow"
         Action   = "kms:Decrypt"
-        Resource = var.existing_table_key_arn
+        Resource = var.kms_key_arn
         Condition = {
-          StringEquals = { "kms:ViaService" = "dynamodb.${local.region}.${data.aws_partition.current.dns_suffix}" }
+          StringEquals = {
+            "kms:ViaService" = [for service in ["dynamodb", "lambda"] : "${service}.${local.region}.${local.dns_suffix}"]
+          }
         }
-    }])
+      }],
+      # Lambda's network interfaces know no resources for these.
+      length(var.subnet_ids) == 0 ? [] : [{
+        Effect   = "Allow"
+        Action   = ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
+        Resource = "*"
+      }],
+{%- case trigger %}
+{%- when "direct" %}
+      var.on_failure_arn == "" ? [] : [{
+        Effect   = "Allow"
+        Action   = split(":", var.on_failure_arn)[2] == "sns" ? "sns:Publish" : "sqs:SendMessage"
+        Resource = var.on_failure_arn
+      }],
+{%- when "function-url" or "http-api" %}
+{%- endcase %}
+    )
   })
 }
 
-# With CloudWatch's own key: the function logs no item contents.
+# The function logs no item contents.
 resource "aws_cloudwatch_log_group" "function" {
   name              = "/aws/lambda/${local.name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = local.kms_key_arn
 }
 
-# With DynamoDB's own key, which costs nothing for each request.
+# DynamoDB's own key costs nothing for each request.
 resource "aws_dynamodb_table" "table" {
   count = local.create_table ? 1 : 0
 
@@ -189,5 +390,14 @@ resource "aws_dynamodb_table" "table" {
 
   point_in_time_recovery {
     enabled = var.point_in_time_recovery
+  }
+
+  dynamic "server_side_encryption" {
+    for_each = local.kms_key_arn[*]
+
+    content {
+      enabled     = true
+      kms_key_arn = server_side_encryption.value
+    }
   }
 }

@@ -1,5 +1,5 @@
 output "function_alias" {
-  description = "What callers {% case trigger %}{% when "direct" %}invoke{% when "function-url" %}need permission for{% endcase %}."
+  description = "What callers {% case trigger %}{% when "direct" %}invoke{% when "function-url" %}need permission for{% when "http-api" %}reach through the API{% endcase %}."
   value       = aws_lambda_alias.live.arn
 }
 {%- case trigger %}
@@ -8,6 +8,12 @@ output "function_alias" {
 output "function_url" {
   description = "Where callers send their requests, signed."
   value       = aws_lambda_function_url.live.function_url
+}
+{%- when "http-api" %}
+
+output "api_url" {
+  description = "Where callers send their requests, signed or with a token."
+  value       = aws_apigatewayv2_api.api.api_endpoint
 }
 {%- when "direct" %}
 {%- endcase %}

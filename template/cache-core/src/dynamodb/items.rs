@@ -105,18 +105,16 @@ impl<K, T: DeserializeOwned> ItemLoader<K, T> {
                 Some(Err(error)) => break error,
                 None => break ReadError::Deadline,
             };
-            let items = output
-                .responses
-                .and_then(|mut tables| tables.remove(&self.table.name));
-            for item in items.into_iter().flatten() {
+            // Only one table was asked, by its name or its ARN.
+            let items = output.responses.into_iter().flat_map(HashMap::into_values);
+            for item in items.flatten() {
                 if let Some(key) = self.table.key.find(&item) {
                     reads.push((key, self.decode(item).map(Some)));
                 }
             }
-            let left = output
-                .unprocessed_keys
-                .and_then(|mut tables| tables.remove(&self.table.name));
-            let left = left.map(|left| left.keys).unwrap_or_default();
+            let left = output.unprocessed_keys.into_iter();
+            let left = left.flat_map(HashMap::into_values);
+            let left: Vec<_> = left.flat_map(|left| left.keys).collect();
             if left.is_empty() {
                 return reads;
             }

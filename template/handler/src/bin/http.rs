@@ -17,7 +17,7 @@ mod http {
     pub mod routes;
 }
 
-/// The most bytes of a body. A request of 100 lines with the longest names has 11 KB.
+/// The most bytes of a body that is looked at.
 const LARGEST_BODY: usize = 64 * 1024;
 
 /// Why there is no answer.

@@ -1,0 +1,42 @@
+terraform {
+  # The state is shared and locked. Where it is is given to `terraform init`: see README.md.
+  backend "s3" {
+    use_lockfile = true
+  }
+}
+
+# Region and credentials come from the environment.
+provider "aws" {
+  default_tags {
+    tags = {
+      project = "{{project-name}}"
+      stage   = "test"
+    }
+  }
+}
+
+variable "cache_enabled" {
+  description = "The kill switch. Without the cache every read goes to DynamoDB."
+  type        = bool
+  default     = true
+}
+
+variable "package" {
+  description = "The function as cargo-lambda has packed it."
+  type        = string
+  default     = "../../../../target/lambda/{% case trigger %}{% when "direct" %}direct{% when "function-url" or "http-api" %}http{% endcase %}/bootstrap.zip"
+}
+
+# What this stage has of its own goes in here, such as `ttl_seconds = 30`: see ../../variables.tf.
+module "function" {
+  source = "../.."
+
+  name          = "{{project-name}}-test"
+  package       = var.package
+  cache_enabled = var.cache_enabled
+}
+
+output "function" {
+  description = "What callers need, and where to look."
+  value       = module.function
+}
