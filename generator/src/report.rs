@@ -40,7 +40,9 @@ impl Report<'_> {
             text += &format!("\n  {command}");
             text += match command.as_str() {
                 "cargo test" => "   # starts DynamoDB Local in Docker",
-                "terraform -chdir=infra/terraform init" => "   # asks where the state is",
+                "terraform -chdir=infra/terraform/stages/production init" => {
+                    "   # asks where the state is"
+                }
                 _ => "",
             };
         }
@@ -70,8 +72,8 @@ impl Report<'_> {
             "sam" => &["cd infra/sam", "sam build", "sam deploy"],
             "terraform" => &[
                 &format!("cargo lambda build --release --{arch} --output-format zip"),
-                "terraform -chdir=infra/terraform init",
-                "terraform -chdir=infra/terraform apply",
+                "terraform -chdir=infra/terraform/stages/production init",
+                "terraform -chdir=infra/terraform/stages/production apply",
             ],
             _ => &[],
         };

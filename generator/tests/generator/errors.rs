@@ -34,6 +34,7 @@ For more information, try '--help'.
         ("--arch", "amd64", "x86_64"),
         ("--arch", "aarch64", "arm64"),
         ("--trigger", "url", "function-url"),
+        ("--trigger", "apigw", "http-api"),
         ("--start", "empty", "minimal"),
     ] {
         let error = wrong(&["new", "x", flag, given]);

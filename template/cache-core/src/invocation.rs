@@ -68,11 +68,20 @@ impl<'a> Invocation<'a> {
     }
 }
 
+impl Invocation<'_> {
+    /// The lines of metrics at its end.
+    fn metrics(&self) -> Vec<String> {
+        let mut lines = self.report.metrics();
+        if let Some((error_type, status)) = &self.failed {
+            lines.extend(self.report.error(error_type, *status));
+        }
+        lines
+    }
+}
+
 impl Drop for Invocation<'_> {
     fn drop(&mut self) {
-        let failed = self.failed.as_ref();
-        let failed = failed.and_then(|(error_type, status)| self.report.error(error_type, *status));
-        for line in self.report.metrics().iter().chain(&failed) {
+        for line in self.metrics() {
             println!("{line}");
         }
         if let Some((hits, misses, waiting)) = self.before {
@@ -97,5 +106,31 @@ pub fn time_to_read(deadline_ms: u64, now: Duration) -> Duration {
             left.saturating_sub(TO_ANSWER)
         }
         _ => WITHOUT_DEADLINE,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::environment::Environment;
+    use crate::kinds::Plan;
+
+    #[test]
+    fn an_error_is_among_the_metrics_and_a_success_is_not() {
+        let plan = Plan::new(Environment::of([("AWS_LAMBDA_FUNCTION_VERSION", "7")]), &[]);
+        let report = plan.check().unwrap().report();
+        let mut invocation = report.invocation(0);
+        assert_eq!(invocation.metrics(), [""; 0]);
+        invocation.failed("Unavailable", 503);
+        let [line] = &invocation.metrics()[..] else {
+            panic!("one line");
+        };
+        for part in [
+            r#""ServerErrors":1"#,
+            r#""ErrorType":"Unavailable""#,
+            r#""FunctionVersion":"7""#,
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
     }
 }

@@ -1,11 +1,10 @@
 variable "name" {
   description = "Names the function, the table and all else. One for each stage of an account and region."
   type        = string
-  default     = "{{project-name}}"
 
   validation {
-    condition     = can(regex("^[a-zA-Z][a-zA-Z0-9_-]{0,39}$", var.name))
-    error_message = "name must be a letter, then letters, digits, - and _, at most 40 together."
+    condition     = can(regex("^[a-zA-Z][a-zA-Z0-9_-]{0,44}$", var.name))
+    error_message = "name must be a letter, then letters, digits, - and _, at most 45 together."
   }
 }
 
@@ -59,14 +58,58 @@ variable "stale_if_error_seconds" {
   }
 }
 
+variable "cache_memory_percent" {
+  description = "The caches' share of the function's memory, less 48 MB for the process."
+  type        = number
+  default     = 25
+
+  validation {
+    condition     = var.cache_memory_percent >= 1 && var.cache_memory_percent <= 80 && floor(var.cache_memory_percent) == var.cache_memory_percent
+    error_message = "cache_memory_percent must be a whole number from 1 to 80."
+  }
+}
+
+variable "metrics_interval_seconds" {
+  description = "How often an environment writes its metrics. 0 is off, and the alarms see no failed loads then."
+  type        = number
+  default     = 60
+
+  validation {
+    condition     = var.metrics_interval_seconds >= 0 && var.metrics_interval_seconds <= 3600 && floor(var.metrics_interval_seconds) == var.metrics_interval_seconds
+    error_message = "metrics_interval_seconds must be a whole number of seconds from 0 to 3600."
+  }
+}
+
+variable "timeout_seconds" {
+  description = "The longest that an invocation may take. The function answers 200 ms before."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.timeout_seconds >= 1 && var.timeout_seconds <= 900 && floor(var.timeout_seconds) == var.timeout_seconds
+    error_message = "timeout_seconds must be a whole number of seconds from 1 to 900."
+  }
+}
+
+variable "log_level" {
+  description = "DEBUG adds a line for each invocation, with its hits, its misses and the time spent loading."
+  type        = string
+  default     = "INFO"
+
+  validation {
+    condition     = contains(["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"], var.log_level)
+    error_message = "log_level must be TRACE, DEBUG, INFO, WARN, ERROR or FATAL."
+  }
+}
+
 variable "existing_table_name" {
-  description = "A table that exists, to read from. Its key's names are said in the handler. Empty creates one."
+  description = "The name of a table that exists, to read from, or its ARN, in another account too. Its key's names are said in the handler. Empty creates one."
   type        = string
   default     = ""
 
   validation {
-    condition     = can(regex("^([a-zA-Z0-9_.-]{3,255})?$", var.existing_table_name))
-    error_message = "existing_table_name must be empty or 3 to 255 of A-Z a-z 0-9 . _ -"
+    condition     = can(regex("^([a-zA-Z0-9_.-]{3,255}|arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[a-zA-Z0-9_.-]{3,255})?$", var.existing_table_name))
+    error_message = "existing_table_name must be empty, a table's name of 3 to 255 letters, digits and . _ -, or a table's ARN."
   }
 }
 
@@ -78,6 +121,17 @@ variable "existing_table_key_arn" {
   validation {
     condition     = can(regex("^(arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+)?$", var.existing_table_key_arn))
     error_message = "existing_table_key_arn must be empty or the ARN of a KMS key."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "A KMS key of your own for the new table, the logs and the variables. Its policy has to let CloudWatch Logs use it. Empty uses those of AWS."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+)?$", var.kms_key_arn))
+    error_message = "kms_key_arn must be empty or the ARN of a KMS key."
   }
 }
 
@@ -126,6 +180,149 @@ variable "reserved_concurrency" {
   }
 }
 
+variable "provisioned_concurrency" {
+  description = "Environments that are started before anybody asks. 0 is none."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.provisioned_concurrency >= 0 && floor(var.provisioned_concurrency) == var.provisioned_concurrency
+    error_message = "provisioned_concurrency must be a whole number, 0 or more."
+  }
+}
+
+variable "provisioned_concurrency_max" {
+  description = "Up to how many there are when 70 % of them are busy. 0 leaves it at ProvisionedConcurrency."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.provisioned_concurrency_max == 0 || var.provisioned_concurrency_max >= var.provisioned_concurrency && floor(var.provisioned_concurrency_max) == var.provisioned_concurrency_max
+    error_message = "provisioned_concurrency_max must be 0, or a whole number that is not less than provisioned_concurrency."
+  }
+}
+
+variable "subnet_ids" {
+  description = "Subnets of a VPC to run in. They need a way to DynamoDB, such as its gateway endpoint, which costs nothing. Empty runs outside."
+  type        = list(string)
+  default     = []
+}
+
+variable "security_group_ids" {
+  description = "Security groups for the subnets. They have to allow HTTPS to DynamoDB."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = (length(var.security_group_ids) > 0) == (length(var.subnet_ids) > 0)
+    error_message = "security_group_ids and subnet_ids need each other: give both or none."
+  }
+}
+
+variable "role_path" {
+  description = "The path of the roles, where a policy of your organization wants one."
+  type        = string
+  default     = "/"
+
+  validation {
+    condition     = can(regex("^/([a-zA-Z0-9+=,.@_-]+/)*$", var.role_path))
+    error_message = "role_path must begin and end with /."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  description = "The policy that bounds the roles. Empty is none."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(arn:[a-z-]+:iam::([0-9]{12}|aws):policy/[a-zA-Z0-9+=,.@_/-]+)?$", var.permissions_boundary_arn))
+    error_message = "permissions_boundary_arn must be empty or the ARN of a policy."
+  }
+}
+{%- case trigger %}
+{%- when "http-api" %}
+
+variable "jwt_issuer" {
+  description = "Who issues the tokens that callers bring, as in https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_abc. Empty lets in who signs with IAM."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(https://.+)?$", var.jwt_issuer))
+    error_message = "jwt_issuer must be empty or a URL that begins with https://."
+  }
+}
+
+variable "jwt_audience" {
+  description = "For whom the tokens are issued."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.jwt_issuer == "" || var.jwt_audience != ""
+    error_message = "jwt_issuer needs a jwt_audience, or tokens for anybody would do."
+  }
+}
+
+variable "requests_per_second" {
+  description = "More requests than that are refused with the status 429."
+  type        = number
+  default     = 1000
+
+  validation {
+    condition     = var.requests_per_second >= 1 && floor(var.requests_per_second) == var.requests_per_second
+    error_message = "requests_per_second must be a whole number from 1 on."
+  }
+}
+
+variable "request_burst" {
+  description = "So many at once, too."
+  type        = number
+  default     = 1000
+
+  validation {
+    condition     = var.request_burst >= 1 && floor(var.request_burst) == var.request_burst
+    error_message = "request_burst must be a whole number from 1 on."
+  }
+}
+{%- when "function-url" %}
+{%- when "direct" %}
+
+variable "retry_attempts" {
+  description = "How often Lambda tries an asynchronous invocation again that failed."
+  type        = number
+  default     = 2
+
+  validation {
+    condition     = var.retry_attempts >= 0 && var.retry_attempts <= 2 && floor(var.retry_attempts) == var.retry_attempts
+    error_message = "retry_attempts must be a whole number from 0 to 2."
+  }
+}
+
+variable "event_age_seconds" {
+  description = "How old an asynchronous event may become before it is given up."
+  type        = number
+  default     = 21600
+
+  validation {
+    condition     = var.event_age_seconds >= 60 && var.event_age_seconds <= 21600 && floor(var.event_age_seconds) == var.event_age_seconds
+    error_message = "event_age_seconds must be a whole number of seconds from 60 to 21600."
+  }
+}
+
+variable "on_failure_arn" {
+  description = "The SQS queue or SNS topic that asynchronous events go to which failed for good. Empty drops them."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(arn:[a-z-]+:(sqs|sns):[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_.-]+)?$", var.on_failure_arn))
+    error_message = "on_failure_arn must be empty or the ARN of an SQS queue or an SNS topic."
+  }
+}
+{%- endcase %}
+
 variable "alarm_topic_arn" {
   description = "The SNS topic that alarms and their ends are sent to. Empty sends nothing."
   type        = string
@@ -138,7 +335,7 @@ variable "alarm_topic_arn" {
 }
 
 variable "error_rate_percent" {
-  description = "Above this share of failed {% case trigger %}{% when "direct" %}invocations{% when "function-url" %}requests{% endcase %}, in three of five minutes, the alarm goes off."
+  description = "Above this share of invocations that fail by the server's fault, in three of five minutes, the alarm goes off."
   type        = number
   default     = 5
 
@@ -162,8 +359,51 @@ variable "load_errors_per_minute" {
   }
 }
 
+variable "duration_p99_ms" {
+  description = "When of a hundred invocations one takes longer, in three of five minutes, an alarm goes off. 0 is no alarm."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.duration_p99_ms >= 0
+    error_message = "duration_p99_ms must be 0 or more."
+  }
+}
+
+variable "throttles_per_minute" {
+  description = "Above so many throttled invocations in a minute, in three of five minutes, an alarm goes off. -1 is no alarm."
+  type        = number
+  default     = -1
+
+  validation {
+    condition     = var.throttles_per_minute >= -1 && floor(var.throttles_per_minute) == var.throttles_per_minute
+    error_message = "throttles_per_minute must be a whole number, or -1 for no alarm."
+  }
+}
+
+variable "new_version_percent" {
+  description = "The share of the invocations that a new version gets. Less than 100 leaves the others to stable_version, and provisioned concurrency as it is."
+  type        = number
+  default     = 100
+
+  validation {
+    condition     = var.new_version_percent >= 1 && var.new_version_percent <= 100
+    error_message = "new_version_percent must be from 1 to 100."
+  }
+}
+
+variable "stable_version" {
+  description = "The number of the version that is live, for a gradual deployment. It is the FunctionVersion that `aws lambda get-alias --name live` prints."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[0-9]*$", var.stable_version)) && (var.new_version_percent == 100 || var.stable_version != "")
+    error_message = "stable_version must be the number of a version, and is needed where new_version_percent is less than 100."
+  }
+}
+
 variable "package" {
   description = "The function as cargo-lambda has packed it."
   type        = string
-  default     = "../../target/lambda/{% case trigger %}{% when "direct" %}direct{% when "function-url" %}function_url{% endcase %}/bootstrap.zip"
 }

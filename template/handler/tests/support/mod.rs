@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_dynamodb::config::{
     BehaviorVersion, ConfigBag, Credentials, Intercept, Region, RuntimeComponents,
 };
-use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::error::{BoxError, SdkError};
 use aws_sdk_dynamodb::types::BillingMode;
 use cache_core::Deadline;
 use cache_core::clock::ManualClock;
@@ -141,7 +141,10 @@ impl Table {
             .billing_mode(BillingMode::PayPerRequest)
             .set_key_schema(Some(schema))
             .set_attribute_definitions(Some(definitions));
-        create.send().await.unwrap();
+        // A busy server may have made it at an attempt that was given up.
+        if let Err(error) = create.send().await.map_err(SdkError::into_service_error) {
+            assert!(error.is_resource_in_use_exception(), "{error:?}");
+        }
         let line = Line::to(&database.endpoint).await;
         Table {
             name,
