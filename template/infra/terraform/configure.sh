@@ -13,7 +13,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # The very package that was deployed, so that Terraform sees no other code.
-alias=$(terraform output -json function | sed -n 's/.*"function_alias":"\([^"]*\)".*/\1/p')
+alias=$(terraform output -json function | sed -n 's/.*"function_alias": *"\([^"]*\)".*/\1/p')
 url=$(aws lambda get-function --function-name "$alias" --query Code.Location --output text)
 curl --silent --show-error --fail --output "$work/live.zip" "$url"
 terraform apply -input=false -auto-approve -var "package=$work/live.zip" -var "$2"

@@ -70,7 +70,7 @@ variable "cache_memory_percent" {
 }
 
 variable "metrics_interval_seconds" {
-  description = "How often an environment writes its metrics. 0 is off, and the alarms see no failed loads then."
+  description = "How often an environment writes its metrics. 0 is off, and the alarms see then neither failed loads nor whose fault an error is."
   type        = number
   default     = 60
 
@@ -192,7 +192,7 @@ variable "provisioned_concurrency" {
 }
 
 variable "provisioned_concurrency_max" {
-  description = "Up to how many there are when 70 % of them are busy. 0 leaves it at ProvisionedConcurrency."
+  description = "Up to how many there are when 70 % of them are busy. 0 leaves it at that number."
   type        = number
   default     = 0
 

@@ -21,6 +21,18 @@ variable "cache_enabled" {
   default     = true
 }
 
+variable "new_version_percent" {
+  description = "The alias's share for the new version, for a deployment by degrees."
+  type        = number
+  default     = 100
+}
+
+variable "stable_version" {
+  description = "The version that gets the rest."
+  type        = string
+  default     = ""
+}
+
 variable "package" {
   description = "The function as cargo-lambda has packed it."
   type        = string
@@ -31,9 +43,11 @@ variable "package" {
 module "function" {
   source = "../.."
 
-  name          = "{{project-name}}"
-  package       = var.package
-  cache_enabled = var.cache_enabled
+  name                = "{{project-name}}"
+  package             = var.package
+  cache_enabled       = var.cache_enabled
+  new_version_percent = var.new_version_percent
+  stable_version      = var.stable_version
 }
 
 output "function" {
