@@ -136,23 +136,24 @@ fn written(answer: &impl Serialize) -> Result<String, Refusal> {
 }
 
 fn found(request: &Request, json: String, max_age: Option<Duration>) -> Response<Body> {
+    if request.method() != Method::GET {
+        return respond(StatusCode::OK, json);
+    }
     let mut hash = DefaultHasher::new();
     json.hash(&mut hash);
     let tag = format!("\"{:016x}\"", hash.finish());
-    let mut response = respond(StatusCode::OK, json);
+    let known = request.headers().get_all(header::IF_NONE_MATCH).iter();
+    let known = known.flat_map(|tags| tags.to_str().unwrap_or_default().split(','));
+    let mut known = known.map(|known| known.trim().trim_start_matches("W/"));
+    let mut response = if known.any(|known| known == tag || known == "*") {
+        respond(StatusCode::NOT_MODIFIED, String::new())
+    } else {
+        respond(StatusCode::OK, json)
+    };
+    set(&mut response, header::ETAG, &tag);
     if let Some(max_age) = max_age {
         let cache_control = format!("public, max-age={}", max_age.as_secs());
         set(&mut response, header::CACHE_CONTROL, &cache_control);
-    }
-    if request.method() == Method::GET {
-        set(&mut response, header::ETAG, &tag);
-        let known = request.headers().get_all(header::IF_NONE_MATCH).iter();
-        let known = known.flat_map(|tags| tags.to_str().unwrap_or_default().split(','));
-        let mut known = known.map(|known| known.trim().trim_start_matches("W/"));
-        if known.any(|known| known == tag || known == "*") {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            *response.body_mut() = Body::Empty;
-        }
     }
     response
 }
