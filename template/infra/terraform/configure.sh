@@ -16,5 +16,5 @@ trap 'rm -rf "$work"' EXIT
 alias=$(terraform output -json function | sed -n 's/.*"function_alias": *"\([^"]*\)".*/\1/p')
 url=$(aws lambda get-function --function-name "$alias" --query Code.Location --output text)
 curl --silent --show-error --fail --output "$work/live.zip" "$url"
-terraform apply -input=false -auto-approve -var "package=$work/live.zip" -var "$2"
+terraform apply -input=false -auto-approve -lock-timeout=15m -var "package=$work/live.zip" -var "$2"
 echo "done. Set it in stages/$1/main.tf, too, or the next deployment takes it back." >&2
