@@ -164,6 +164,9 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         deadline: &Deadline,
         answers: &mut HashMap<K, Answer<V, L::Error>>,
     ) {
+        if let Some(max_age) = &deadline.max_age {
+            max_age.begin();
+        }
         // Declared before the lock is taken, so dropped after it: see `Ticket`.
         let mut flights = HashMap::new();
         {
@@ -194,6 +197,9 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
                 let answer = self.0.landed(&key, &ticket, deadline);
                 answers.insert(key, answer);
             }
+        }
+        if let Some(max_age) = &deadline.max_age {
+            max_age.end();
         }
     }
 

@@ -59,7 +59,8 @@ impl<'a> Invocation<'a> {
 
     /// For how long whoever asked may keep an answer that was made of what was looked up so far: the least
     /// time left, up to a year; zero where something was stale. `None` unless all of it is of
-    /// [public](crate::kinds::Kind::public) kinds, and where nothing was looked up or a lookup failed.
+    /// [public](crate::kinds::Kind::public) kinds, and where nothing was looked up, or a lookup failed or was
+    /// dropped.
     ///
     /// Knows of lookups with this invocation's [`deadline`](Self::deadline) alone. So an answer is never
     /// older than a TTL, wherever it was kept, as long as it was made with no other.

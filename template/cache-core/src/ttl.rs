@@ -73,7 +73,12 @@ impl Rules {
             // An absence is never served stale; a value that it stands for is, as any other.
             let stale_for = absent.map_or(Duration::ZERO, |_| self.stale_if_error);
             let value = absent.map(|value| value());
-            return (value, lifetime(self.absent_ttl, stale_for, None));
+            let ttl = if self.bypass() {
+                Duration::ZERO
+            } else {
+                self.absent_ttl
+            };
+            return (value, lifetime(ttl, stale_for, None));
         };
         let lifetime = match self.policy {
             TtlPolicy::Immutable => Lifetime::Forever,

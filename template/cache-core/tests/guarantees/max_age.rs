@@ -20,6 +20,7 @@ caches! {
         per_item: Numbers = source.kind().ttl(60).per_item().public();
         bypassed: Numbers = source.kind().ttl(0).public();
         private: Numbers = source.kind().ttl(60);
+        hanging: Numbers = source.hanging().public();
     }
 }
 
@@ -29,6 +30,10 @@ struct Source {
 }
 
 impl Source {
+    fn hanging(&self) -> Kind<u64, u64, FromFn<u64, u64, &'static str>> {
+        Kind::of(from_fn(|_, _| std::future::pending()))
+    }
+
     fn kind(&self) -> Kind<u64, u64, FromFn<u64, u64, &'static str>> {
         let fails = Arc::clone(&self.fails);
         Kind::of(from_fn(move |key: u64, _| {
@@ -103,6 +108,11 @@ async fn an_answer_may_be_kept_for_the_least_time_that_is_left() {
     );
     assert_eq!(max_age(&[(for_ever, 2)]).await, Some(365 * 86_400));
     assert_eq!(max_age(&[(bypassed, 2), (long, 2)]).await, Some(0));
+    assert_eq!(
+        max_age(&[(bypassed, 1)]).await,
+        Some(0),
+        "nor is an absence"
+    );
     let invocation = caches.invocation(0);
     long.get_many([2, 4], invocation.deadline()).await;
     assert_eq!(invocation.max_age(), Some(56 * SECOND));
@@ -175,4 +185,25 @@ async fn an_items_own_end_and_a_clock_that_jumps_count() {
     assert_eq!(max_age().await, Some(15));
     clock.change(|now| now.wall += 15 * SECOND);
     assert_eq!(max_age().await, Some(60), "it was loaded again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_invocation_takes_until_it_answers_counts() {
+    let Function { caches, .. } = function();
+    let invocation = caches.invocation(0);
+    let found = caches.long.get(&2, invocation.deadline()).await;
+    assert_eq!(found.unwrap(), Some(2));
+    tokio::time::advance(4 * SECOND).await;
+    assert_eq!(invocation.max_age(), Some(56 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_in_place_of_a_lookup_that_was_dropped_is_kept_by_nobody() {
+    let Function { caches, .. } = function();
+    let invocation = caches.invocation(0);
+    let found = caches.long.get(&2, invocation.deadline()).await;
+    assert_eq!(found.unwrap(), Some(2));
+    let hanging = caches.hanging.get(&2, invocation.deadline());
+    assert!(tokio::time::timeout(SECOND, hanging).await.is_err());
+    assert_eq!(invocation.max_age(), None);
 }

@@ -151,10 +151,10 @@ fn found(request: &Request, json: String, max_age: Option<Duration>) -> Response
         respond(StatusCode::OK, json)
     };
     set(&mut response, header::ETAG, &tag);
-    if let Some(max_age) = max_age {
-        let cache_control = format!("public, max-age={}", max_age.as_secs());
-        set(&mut response, header::CACHE_CONTROL, &cache_control);
-    }
+    // Without a word a cache may guess, and hand it to others.
+    let cache_control = max_age.map(|age| format!("public, max-age={}", age.as_secs()));
+    let cache_control = cache_control.as_deref().unwrap_or("private, no-cache");
+    set(&mut response, header::CACHE_CONTROL, cache_control);
     response
 }
 
@@ -290,6 +290,6 @@ mod tests {
         let kept = found(&get, "{}".into(), Some(Duration::from_millis(4999)));
         assert_eq!(kept.headers()["cache-control"], "public, max-age=4");
         let private = found(&get, "{}".into(), None);
-        assert!(!private.headers().contains_key("cache-control"));
+        assert_eq!(private.headers()["cache-control"], "private, no-cache");
     }
 }
