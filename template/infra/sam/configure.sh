@@ -13,11 +13,15 @@ shift
 
 cloudformation() { aws cloudformation "$@" --stack-name "$stack"; }
 
-if [ "$(cloudformation describe-stacks --query 'Stacks[0].StackStatus' --output text)" = UPDATE_IN_PROGRESS ]; then
+status() { cloudformation describe-stacks --query 'Stacks[0].StackStatus' --output text; }
+
+if [ "$(status)" = UPDATE_IN_PROGRESS ]; then
     echo "a deployment is under way: it is cancelled" >&2
-    cloudformation cancel-update-stack
-    cloudformation wait stack-rollback-complete
+    # It may have ended meanwhile.
+    cloudformation cancel-update-stack || true
 fi
+# While it goes back or clears up, CloudFormation takes no other update.
+while [[ $(status) == *_IN_PROGRESS ]]; do sleep 5; done
 known=$(cloudformation describe-stacks --query 'Stacks[0].Parameters[].ParameterKey' --output text)
 for change in "$@"; do
     if ! grep -qw -- "${change%%=*}" <<<"$known"; then
@@ -34,7 +38,11 @@ for key in $known; do
     done
     parameters+=("ParameterKey=$key,${value//,/\\,}")
 done
-cloudformation update-stack --use-previous-template --parameters "${parameters[@]}" \
-    --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND
+if ! said=$(cloudformation update-stack --use-previous-template --parameters "${parameters[@]}" \
+    --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND 2>&1); then
+    echo "$said" >&2
+    [[ $said == *"No updates are to be performed"* ]] && exit 0
+    exit 1
+fi
 cloudformation wait stack-update-complete
 echo "done. DeploymentType is AllAtOnce until a deployment says otherwise, and so are the others until then." >&2

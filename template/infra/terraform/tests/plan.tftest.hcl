@@ -492,7 +492,7 @@ run "every_variable_has_its_limits" {
     cache_memory_percent     = 81
     metrics_interval_seconds = 3601
     timeout_seconds          = 0
-    log_level                = "LOUD"
+    log_level                = "WARN"
     existing_table_name      = "a table"
     existing_table_key_arn   = "alias/key"
     kms_key_arn              = "alias/key"
@@ -611,7 +611,7 @@ run "the_edges_are_allowed" {
     cache_memory_percent        = 80
     metrics_interval_seconds    = 0
     timeout_seconds             = 900
-    log_level                   = "FATAL"
+    log_level                   = "TRACE"
     existing_table_name         = join("", [for _ in range(255) : "a"])
     log_retention_days          = 3653
     ephemeral_storage_mb        = 10240
