@@ -532,7 +532,7 @@ fn each_readme_lists_every_tunable() {
         for name in both
             .variables()
             .keys()
-            .filter(|name| !TERRAFORM_ALONE[..2].contains(&name.as_str()))
+            .filter(|name| !TERRAFORM_ALONE.contains(&name.as_str()))
         {
             assert!(
                 both.terraform_readme.contains(&format!("| `{name}` |")),
