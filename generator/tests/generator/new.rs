@@ -163,6 +163,8 @@ fn a_dry_run_lists_the_files_and_writes_nothing() {
 [..] dry/infra/terraform/main.tf
 [..] dry/infra/terraform/observability.tf
 [..] dry/infra/terraform/outputs.tf
+[..] dry/infra/terraform/stages/production/main.tf
+[..] dry/infra/terraform/stages/test/main.tf
 [..] dry/infra/terraform/tests/plan.tftest.hcl
 [..] dry/infra/terraform/variables.tf
 ...
