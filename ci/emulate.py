@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import os
 import sys
 import time
@@ -18,11 +17,8 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
+from translate import translate
 
-# The translator tells of switches of its own.
-logging.disable(logging.WARNING)
 endpoint, trigger, workspace, binary = sys.argv[1:]
 workspace = Path(workspace)
 keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -55,16 +51,9 @@ def upload():
     client("s3").put_object(Bucket="code", Key=trigger, Body=package.getvalue())
 
 
-class NoManagedPolicies:
-    def load(self):
-        return {}
-
-
 def template():
     """What CloudFormation would get, less what the emulator does not know."""
-    template = yaml_parse((workspace / "infra/sam/template.yaml").read_text())
-    template["Resources"]["Function"]["Properties"]["CodeUri"] = f"s3://code/{trigger}"
-    template = transform(template, {}, NoManagedPolicies())
+    template = translate(workspace / "infra/sam/template.yaml", f"s3://code/{trigger}")
     resources = template["Resources"]
     for name in [name for name, it in resources.items() if it["Type"].startswith("AWS::CodeDeploy::")]:
         del resources[name]

@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use checks::{root, target};
 use regex::Regex;
@@ -171,6 +172,9 @@ fn is_checked_in_place(block: &Block) -> bool {
 }
 
 fn run(page: &Path, blocks: &[Block]) {
+    // They use the same ports.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock();
     let folder = tempfile::tempdir().unwrap();
     let (home, out) = (folder.path().join("home"), folder.path().join("out"));
     for folder in [&home, &out] {
@@ -262,6 +266,41 @@ fn what_the_book_shows_runs_and_prints_what_it_says() {
         }
     }
     println!("blocks: {counts:?}");
+}
+
+/// With each trigger, as the commands of its README.md stand there.
+#[test]
+fn a_workspace_runs_locally_as_its_readme_says() {
+    for (trigger, start, answer) in [
+        ("direct", "quote", r#""total_cents":3824"#),
+        ("function-url", "quote", r#""total_cents":3824"#),
+        ("http-api", "minimal", r#""name":"Anvil""#),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let chosen = ["--trigger", trigger, "--start", start];
+        let workspace = checks::render(folder.path(), "my-readme", &chosen);
+        let mut blocks = blocks(&workspace.join("README.md"));
+        let watch = "cargo lambda watch\n";
+        let first = blocks.iter().position(|block| block.text.ends_with(watch));
+        blocks.drain(..first.unwrap());
+        let mut blocks = blocks.into_iter();
+        let (mut prepare, mut ask) = (blocks.next().unwrap(), blocks.next().unwrap());
+        prepare.text = format!("cd {}\n{}", workspace.display(), prepare.text.replace(watch, ""));
+        let serve = Block {
+            place: prepare.place.clone(),
+            language: "sh".into(),
+            mark: Some(("background".into(), "9000".into())),
+            text: watch.into(),
+        };
+        ask.language = "console".into();
+        let commands = ask.text.lines().map(|line| match line {
+            "docker stop dynamodb" => format!("$ {line}\ndynamodb\n"),
+            // In it, or beside it, curl tells how far it is.
+            line => format!("$ {line}\n...\n...{answer}...\n...\n"),
+        });
+        ask.text = commands.collect();
+        run(&workspace, &[prepare, serve, ask]);
+    }
 }
 
 #[test]

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant;
-
 use crate::Deadline;
 use crate::kinds::Report;
 use crate::max_age::MaxAge;
@@ -27,7 +25,6 @@ pub struct Invocation<'a> {
     failed: Option<(String, u16)>,
     /// At debug level alone: hits, misses, and time spent waiting so far.
     before: Option<(u64, u64, Duration)>,
-    start: Instant,
 }
 
 impl<'a> Invocation<'a> {
@@ -42,7 +39,6 @@ impl<'a> Invocation<'a> {
             max_age,
             failed: None,
             before: tracing::enabled!(tracing::Level::DEBUG).then(|| report.lookups()),
-            start: Instant::now(),
         }
     }
 
@@ -67,9 +63,7 @@ impl<'a> Invocation<'a> {
     pub fn max_age(&self) -> Option<Duration> {
         self.max_age.get()
     }
-}
 
-impl Invocation<'_> {
     /// The lines of metrics at its end.
     fn metrics(&self) -> Vec<String> {
         let mut lines = self.report.metrics();
@@ -92,7 +86,7 @@ impl Drop for Invocation<'_> {
                 hits = after.0 - hits,
                 misses = after.1 - misses,
                 waiting_microseconds = (after.2 - waiting).as_micros() as u64,
-                microseconds = self.start.elapsed().as_micros() as u64,
+                microseconds = self.max_age.elapsed().as_micros() as u64,
                 "invocation"
             );
         }

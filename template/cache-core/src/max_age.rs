@@ -36,9 +36,14 @@ impl Default for MaxAge {
 }
 
 impl MaxAge {
+    /// Since the invocation began.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     /// Notes a public answer that is fresh for so long.
     pub fn note(&self, left: Duration) {
-        let end = self.start.elapsed() + left.min(LONGEST);
+        let end = self.elapsed() + left.min(LONGEST);
         self.end.fetch_min(1 + end.as_millis() as u64, Relaxed);
     }
 
@@ -61,7 +66,7 @@ impl MaxAge {
             _ if self.pending.load(Relaxed) > 0 => None,
             NOTHING | PRIVATE => None,
             end => {
-                let left = Duration::from_millis(end - 1).saturating_sub(self.start.elapsed());
+                let left = Duration::from_millis(end - 1).saturating_sub(self.elapsed());
                 Some(Duration::from_secs(left.as_secs()))
             }
         }

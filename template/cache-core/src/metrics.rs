@@ -82,6 +82,9 @@ impl Metrics {
     /// on, else `ClientErrors`. At once and stamped, since alarms compare it with Lambda's own metrics of the
     /// same minute.
     pub fn error(&self, error_type: &str, status: u16, now: Reading) -> Option<String> {
+        if self.interval.is_zero() {
+            return None;
+        }
         let name = match status {
             500.. => "ServerErrors",
             _ => "ClientErrors",
@@ -104,7 +107,7 @@ impl Metrics {
             "ErrorType": error_type,
             name: 1,
         });
-        (!self.interval.is_zero()).then(|| line.to_string())
+        Some(line.to_string())
     }
 
     fn line(&self, cache: &str, stats: &Stats, last: &Stats, now: Reading) -> Value {

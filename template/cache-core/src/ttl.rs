@@ -148,9 +148,7 @@ impl Lifetime {
             _ => Freshness::Expired,
         }
     }
-}
 
-impl Lifetime {
     /// For how long it is fresh from now on.
     pub fn left(&self, now: Reading) -> Duration {
         let Lifetime::Until {
