@@ -63,7 +63,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
         let measured = |found: &mut Found, run: &mut dyn FnMut() -> Outcome<bool>| {
             let (before, start) = (network.requests(), Instant::now());
             if !run()? {
-                return Err("a product was not found".into());
+                return Err("a product could not be read".into());
             }
             found.add(start.elapsed(), network.requests() - before);
             Outcome::Ok(())

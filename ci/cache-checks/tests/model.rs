@@ -367,7 +367,7 @@ impl Model {
                         let found = call.keys.iter().map(|key| (*key, number.into()));
                         let _ = call.answer.send(Ok(Batch {
                             found: found.collect(),
-                            failed: HashMap::new(),
+                            ..Batch::default()
                         }));
                     }
                 }

@@ -6,6 +6,7 @@ use std::process::Command;
 pub mod database;
 pub mod lint;
 pub mod proxy;
+pub mod server;
 pub mod variants;
 
 /// Where this repository is.

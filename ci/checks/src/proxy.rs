@@ -137,7 +137,7 @@ async fn serve(mut client: TcpStream, server: String, state: Arc<Mutex<State>>) 
     client.write_all(&answer[..answer.len().min(most)]).await
 }
 
-async fn read_request(client: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
+pub(crate) async fn read_request(client: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
     let mut read = Vec::new();
     let end = loop {
         if let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {

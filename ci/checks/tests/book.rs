@@ -154,7 +154,10 @@ fn is_checked_in_place(block: &Block) -> bool {
         ("sh", Some(("by", file))) => assert!(root().join(file).exists(), "{place}"),
         ("rust", Some(("by", file))) => {
             let source = fs::read_to_string(root().join(file)).unwrap();
-            let comments = source.lines().filter_map(|line| line.strip_prefix("//!"));
+            let comments = source.lines().filter_map(|line| {
+                let line = line.trim_start();
+                line.strip_prefix("//!").or(line.strip_prefix("///"))
+            });
             let comments: String = comments
                 .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
                 .collect();
@@ -285,7 +288,11 @@ fn a_workspace_runs_locally_as_its_readme_says() {
         blocks.drain(..first.unwrap());
         let mut blocks = blocks.into_iter();
         let (mut prepare, mut ask) = (blocks.next().unwrap(), blocks.next().unwrap());
-        prepare.text = format!("cd {}\n{}", workspace.display(), prepare.text.replace(watch, ""));
+        prepare.text = format!(
+            "cd {}\n{}",
+            workspace.display(),
+            prepare.text.replace(watch, "")
+        );
         let serve = Block {
             place: prepare.place.clone(),
             language: "sh".into(),

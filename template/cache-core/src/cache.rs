@@ -16,7 +16,7 @@ use crate::clock::{Clock, Reading};
 use crate::flight::{self, Flight, Ticket};
 use crate::stats::Counters;
 use crate::store::{Entry, Reader, Writer};
-use crate::ttl::{Freshness, Rules};
+use crate::ttl::{self, Freshness, Rules};
 use crate::{Builder, Deadline, Error, Found, Key, Loader, Stats, Value, lock};
 
 /// An answer for one key: the value, its absence, or why neither is known.
@@ -225,7 +225,12 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     /// Call it after the write has succeeded. Where it is not known whether it has, invalidate.
     pub fn put(&self, key: K, value: impl Into<Found<V>>) {
         let now = self.0.clock.now();
-        let entry = Arc::new(self.0.entry_of(key, Some(value.into()), now, now));
+        let answer = ttl::Answer {
+            found: Some(value.into()),
+            fresh_for: None,
+            sent: now,
+        };
+        let entry = Arc::new(self.0.entry_of(key, answer, now));
         let mut changing = self.0.lock();
         changing.forget(&entry.key);
         self.0.store(&mut changing, &entry);
@@ -299,6 +304,11 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         Some((entry.lifetime.freshness(|| self.clock.now()), entry))
     }
 
+    /// The value that is still there, fresh or not.
+    pub fn known(&self, key: &K) -> Option<V> {
+        self.cached(key)?.1.value.clone()
+    }
+
     /// How a key without a fresh entry is answered. Counts the miss.
     fn way(
         &self,
@@ -370,15 +380,9 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
     }
 
     /// What is stored of an answer of the source, or of a write of one's own.
-    pub fn entry_of(
-        &self,
-        key: K,
-        found: Option<Found<V>>,
-        sent: Reading,
-        now: Reading,
-    ) -> Entry<K, V> {
+    pub fn entry_of(&self, key: K, answer: ttl::Answer<V>, now: Reading) -> Entry<K, V> {
         let shorten = fastrand::f64();
-        let (value, lifetime) = self.rules.judge(found, sent, now, shorten, self.absent);
+        let (value, lifetime) = self.rules.judge(answer, now, shorten, self.absent);
         let heap = (self.weigher)(&key, value.as_ref());
         Entry::new(key, value, lifetime, heap)
     }

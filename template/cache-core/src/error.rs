@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::dynamodb::ReadError;
+use crate::ReadError;
 
 /// Why a value could not be had. Cheap to clone: all who waited for one load share its error.
 /// Its text has the cause.

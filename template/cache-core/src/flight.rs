@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::cache::{Changing, Inner};
 use crate::clock::Reading;
 use crate::store::Entry;
+use crate::ttl::Answer;
 use crate::{Deadline, Error, Key, Loaded, Loader, Value, lock};
 
 /// A load cut short before this time says nothing about the source: no back-off follows.
@@ -264,7 +265,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
     async fn fly(mut self) -> Landed<K, V, L::Error> {
         let load = async {
             let (keys, until) = (self.keys.clone(), self.flight.until.clone());
-            let loaded = self.cache.loader.load(keys, until).await?;
+            let known = |key: &K| self.cache.known(key);
+            let loaded = self.cache.loader.reload(keys, &known, until).await?;
             Ok(self.outcomes(loaded))
         };
         let error = match AssertUnwindSafe(load).catch_unwind().await {
@@ -287,8 +289,12 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
         let mut outcome = |key: &K| match loaded.failed.remove(key) {
             Some(error) => Err(Error::Load(Arc::new(error))),
             None => {
-                let found = loaded.found.remove(key);
-                let entry = cache.entry_of(key.clone(), found, self.flight.sent, now);
+                let answer = Answer {
+                    found: loaded.found.remove(key),
+                    fresh_for: loaded.fresh_for.remove(key),
+                    sent: self.flight.sent,
+                };
+                let entry = cache.entry_of(key.clone(), answer, now);
                 Ok(Arc::new(entry))
             }
         };

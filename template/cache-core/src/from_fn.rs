@@ -70,7 +70,7 @@ where
             let found = load.await?.into_iter();
             Ok(Loaded {
                 found: found.map(|(key, value)| (key, value.into())).collect(),
-                failed: HashMap::new(),
+                ..Loaded::default()
             })
         })
     }))

@@ -62,7 +62,7 @@
 //!         _until: Deadline,
 //!     ) -> Result<Loaded<String, usize, Self::Error>, Self::Error> {
 //!         let found = |key: String| (key.clone(), Found { value: key.len(), expires_at: None });
-//!         Ok(Loaded { found: keys.into_iter().map(found).collect(), failed: HashMap::new() })
+//!         Ok(Loaded { found: keys.into_iter().map(found).collect(), ..Loaded::default() })
 //!     }
 //! }
 //!
@@ -137,11 +137,18 @@ pub mod environment;
 mod error;
 mod flight;
 mod from_fn;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod invocation;
 pub mod kinds;
 mod loader;
 mod max_age;
 pub mod metrics;
+#[cfg(feature = "parameters")]
+pub mod parameters;
+#[cfg(feature = "secrets")]
+pub mod secrets;
+mod source;
 mod stats;
 mod store;
 mod ttl;
@@ -152,6 +159,7 @@ pub use deadline::Deadline;
 pub use error::{ConfigError, Error};
 pub use from_fn::{FromFn, from_fn, from_fn_many};
 pub use loader::{Failure, Found, Key, Loaded, Loader, Value};
+pub use source::{ReadError, limits};
 pub use stats::Stats;
 pub use store::LEAST_MEMORY;
 pub use ttl::TtlPolicy;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
+use std::time::Duration;
 
 use crate::Deadline;
 
@@ -46,6 +47,18 @@ pub trait Loader<K, V>: Send + Sync + 'static {
         keys: Vec<K>,
         until: Deadline,
     ) -> impl Future<Output = Result<Loaded<K, V, Self::Error>, Self::Error>> + Send;
+
+    /// As [`load`](Self::load), where a source can say that nothing has changed: `known` gives the value
+    /// of a key that the cache still holds, fresh no more. Without an implementation of its own it loads.
+    fn reload(
+        &self,
+        keys: Vec<K>,
+        known: &(dyn Fn(&K) -> Option<V> + Send + Sync),
+        until: Deadline,
+    ) -> impl Future<Output = Result<Loaded<K, V, Self::Error>, Self::Error>> + Send {
+        let _ = known;
+        self.load(keys, until)
+    }
 }
 
 /// What a load brought. A key in neither map does not exist: that is cached as its absence.
@@ -54,6 +67,9 @@ pub struct Loaded<K, V, E> {
     pub found: HashMap<K, Found<V>>,
     /// The keys that could not be read. Never cached.
     pub failed: HashMap<K, E>,
+    /// For how long from its read on the source wants an answer to be kept, a value or an absence, where it
+    /// says so. Zero: not at all. Only [`TtlPolicy::PerItem`](crate::TtlPolicy::PerItem) looks at this.
+    pub fresh_for: HashMap<K, Duration>,
 }
 
 impl<K, V, E> Default for Loaded<K, V, E> {
@@ -61,6 +77,7 @@ impl<K, V, E> Default for Loaded<K, V, E> {
         Loaded {
             found: HashMap::new(),
             failed: HashMap::new(),
+            fresh_for: HashMap::new(),
         }
     }
 }

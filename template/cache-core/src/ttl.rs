@@ -21,6 +21,15 @@ pub enum TtlPolicy {
 /// How long a load is joined where nothing is kept.
 const SAME_MOMENT: Duration = Duration::from_secs(1);
 
+/// What the source answered for one key.
+pub(crate) struct Answer<V> {
+    pub found: Option<Found<V>>,
+    /// As in [`Loaded`](crate::Loaded).
+    pub fresh_for: Option<Duration>,
+    /// When its read was sent.
+    pub sent: Reading,
+}
+
 /// Everything that decides about an entry's time.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
@@ -50,25 +59,29 @@ impl Rules {
         }
     }
 
-    /// What is believed of a key, and for how long, from what a read that was sent at `sent`
-    /// found. `shorten` is a random number in 0..=1: the part of the jitter that is lost. `absent`
-    /// makes the value that an absence stands for, if it is none of its own.
+    /// What is believed of a key, and for how long, from what the source answered. `shorten` is a random
+    /// number in 0..=1: the part of the jitter that is lost. `absent` makes the value that an absence stands
+    /// for, if it is none of its own.
     pub fn judge<V>(
         &self,
-        found: Option<Found<V>>,
-        sent: Reading,
+        answer: Answer<V>,
         now: Reading,
         shorten: f64,
         absent: Option<fn() -> V>,
     ) -> (Option<V>, Lifetime) {
         let per_item = matches!(self.policy, TtlPolicy::PerItem(_));
-        let found = found.filter(|found| !(per_item && has_ended(found.expires_at, now)));
-        let lifetime = |ttl, stale_for, expires_at| Lifetime::Until {
-            sent,
-            fresh_for: self.jittered(ttl, shorten),
-            stale_for,
+        let longest = answer.fresh_for.filter(|_| per_item);
+        let lifetime = |ttl: Duration, stale_for, expires_at| Lifetime::Until {
+            sent: answer.sent,
+            fresh_for: self.jittered(ttl.min(longest.unwrap_or(ttl)), shorten),
+            stale_for: match longest {
+                Some(Duration::ZERO) => Duration::ZERO,
+                _ => stale_for,
+            },
             expires_at,
         };
+        let found = answer.found;
+        let found = found.filter(|found| !(per_item && has_ended(found.expires_at, now)));
         let Some(Found { value, expires_at }) = found else {
             // An absence is never served stale; a value that it stands for is, as any other.
             let stale_for = absent.map_or(Duration::ZERO, |_| self.stale_if_error);

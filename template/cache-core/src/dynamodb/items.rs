@@ -10,8 +10,9 @@ use aws_sdk_dynamodb::types::KeysAndAttributes;
 use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
 
-use super::{Attributes, ItemKey, ReadError, Table, decode};
-use crate::{Deadline, Found, Key, Loaded, Loader};
+use super::{Attributes, ItemKey, Table, decode};
+use crate::source::{self, Reads};
+use crate::{Deadline, Found, Key, Loaded, Loader, ReadError};
 
 /// The most keys that one BatchGetItem takes.
 const BATCH: usize = 100;
@@ -33,9 +34,6 @@ struct Projection {
     expression: String,
     names: HashMap<String, String>,
 }
-
-/// One item that was asked for, `None` if there is no such item.
-type Read<T> = (ItemKey, Result<Option<Found<Arc<T>>>, ReadError>);
 
 impl<K, T: DeserializeOwned> ItemLoader<K, T> {
     /// Reads from `table` the item that `item_key` names for a key of the cache. Different keys
@@ -95,7 +93,7 @@ impl<K, T: DeserializeOwned> ItemLoader<K, T> {
         output.item.map(|item| self.decode(item)).transpose()
     }
 
-    async fn get_batch(&self, keys: &[ItemKey], until: &Deadline) -> Vec<Read<T>> {
+    async fn get_batch(&self, keys: &[ItemKey], until: &Deadline) -> Reads<ItemKey, Arc<T>> {
         let mut reads = Vec::with_capacity(keys.len());
         let mut pending = keys.to_vec();
         let mut fruitless = 0;
@@ -163,32 +161,20 @@ impl<K: Key, T: DeserializeOwned + Send + Sync + 'static> Loader<K, Arc<T>> for 
         keys: Vec<K>,
         until: Deadline,
     ) -> Result<Loaded<K, Arc<T>, ReadError>, ReadError> {
-        // By item: DynamoDB refuses a batch that names one twice.
-        let mut askers: HashMap<ItemKey, Vec<K>> = HashMap::new();
-        let mut items = Vec::new();
-        let mut reads = HashMap::new();
-        for key in keys {
-            let item = (self.item_key)(&key);
-            let askers = askers.entry(item.clone()).or_default();
-            askers.push(key);
-            match self.table.key.of(&item) {
-                Err(error) => drop(reads.insert(item, Err(error))),
-                Ok(_) if askers.len() == 1 => items.push(item),
-                Ok(_) => {}
+        let item = |key: &K| {
+            let item = (self.item_key)(key);
+            self.table.key.of(&item)?;
+            Ok(item)
+        };
+        // DynamoDB refuses a batch that names an item twice.
+        let read = async |items: Vec<ItemKey>| {
+            if let [item] = &items[..] {
+                return vec![(item.clone(), self.get(item, &until).await)];
             }
-        }
-        if let [item] = items.as_slice() {
-            reads.insert(item.clone(), self.get(item, &until).await);
-        } else {
             let batches = items.chunks(BATCH);
             let batches = batches.map(|batch| self.get_batch(batch, &until));
-            reads.extend(join_all(batches).await.into_iter().flatten());
-        }
-        Loaded::of_reads(askers.into_iter().flat_map(|(item, keys)| {
-            // What a batch does not return does not exist.
-            let read = reads.remove(&item).unwrap_or(Ok(None));
-            let read = read.map_err(ReadError::into_failure);
-            keys.into_iter().map(move |key| (key, read.clone()))
-        }))
+            join_all(batches).await.into_iter().flatten().collect()
+        };
+        source::load_named(keys, item, read).await
     }
 }

@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, KeySchemaElement, ScalarAttributeType,
 };
 
-use super::{Attributes, ReadError};
+use super::Attributes;
+use crate::ReadError;
 
 /// DynamoDB's limits, in bytes.
 const LONGEST_PARTITION_KEY: usize = 2048;

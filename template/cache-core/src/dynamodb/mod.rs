@@ -9,15 +9,10 @@ mod key;
 mod query;
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 
@@ -25,7 +20,7 @@ pub use items::ItemLoader;
 pub use key::{ItemKey, KeyType, KeyValue, NotANumber, Number, TableKey};
 pub use query::{Query, QueryLoader};
 
-use crate::{Cache, Failure, Found};
+use crate::{Cache, Found, ReadError, source};
 
 /// A cache of items. Values are shared with the cache rather than copied out of it.
 pub type Items<K, T> = Cache<K, Arc<T>, ItemLoader<K, T>>;
@@ -36,20 +31,9 @@ pub type Rows<K, T> = Cache<K, Arc<Vec<T>>, QueryLoader<K, T>>;
 /// The attributes of an item, as the SDK has them.
 pub type Attributes = HashMap<String, AttributeValue>;
 
-/// Bounds one attempt, and lets three attempts fit into an invocation of a few seconds.
-///
-/// Left alone, the SDK limits nothing but the time to connect, and waits up to a second before
-/// it tries again. A deadline cuts off what these allow.
+/// A client's configuration with [`limits`](crate::limits).
 pub fn with_limits(config: aws_sdk_dynamodb::config::Builder) -> aws_sdk_dynamodb::config::Builder {
-    let timeouts = TimeoutConfig::builder()
-        // A small function has a fraction of a core for the TLS handshake.
-        .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(Duration::from_secs(2))
-        .build();
-    let retries = RetryConfig::standard()
-        .with_max_attempts(3)
-        .with_initial_backoff(Duration::from_millis(50))
-        .with_max_backoff(Duration::from_secs(1));
+    let (timeouts, retries) = source::limits();
     config.timeout_config(timeouts).retry_config(retries)
 }
 
@@ -114,82 +98,8 @@ pub fn decode<T: DeserializeOwned>(
     // A fraction or a negative number is allowed there; `as` saturates.
     let end = end_attribute.and_then(|name| item.get(name)?.as_n().ok()?.parse::<f64>().ok());
     let item = serde_dynamo::Deserializer::from_attribute_value(AttributeValue::M(item).into());
-    match serde_path_to_error::deserialize(item) {
-        Ok(value) => Ok(Found {
-            value,
-            expires_at: end.map(|seconds| seconds as u64),
-        }),
-        Err(error) => {
-            // Other messages of serde's may quote the value.
-            let message = error.inner().to_string();
-            let missing = message.starts_with("missing field").then_some(message);
-            Err(ReadError::Decode {
-                what: std::any::type_name::<T>(),
-                at: missing.unwrap_or_else(|| error.path().to_string()),
-            })
-        }
-    }
-}
-
-/// Why an item could not be read. Says nothing of what is in it.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The last caller's deadline passed first.
-    #[error("DynamoDB did not answer before the deadline")]
-    Deadline,
-    /// DynamoDB left the key unprocessed again and again: it is throttling.
-    #[error("DynamoDB left the key unprocessed")]
-    Unprocessed,
-    /// DynamoDB refused or failed, or could not be reached. The causes as text: the SDK's error
-    /// itself can hold a whole response, and shows it in its debug output.
-    #[error("DynamoDB could not be read: {causes}")]
-    Request {
-        /// DynamoDB's name for the error, if it answered.
-        code: Option<String>,
-        /// The messages of the error and of all that it comes from.
-        causes: String,
-    },
-    /// The declaration gives a key that is none of the table's.
-    #[error("{0}")]
-    Key(&'static str),
-    /// The item is there and is not what it should be. serde's own message would quote it.
-    #[error("the item cannot be decoded as {what}: {at}")]
-    Decode {
-        /// The type that it should be.
-        what: &'static str,
-        /// The path of the field, or that it is missing.
-        at: String,
-    },
-}
-
-impl ReadError {
-    /// Whether it is about the item or the request, rather than about DynamoDB.
-    pub fn is_about_the_key(&self) -> bool {
-        match self {
-            ReadError::Decode { .. } | ReadError::Key(_) => true,
-            ReadError::Request { code, .. } => code.as_deref() == Some("ValidationException"),
-            ReadError::Deadline | ReadError::Unprocessed => false,
-        }
-    }
-
-    /// The same, for [`Loaded::of_reads`](crate::Loaded::of_reads).
-    pub fn into_failure(self) -> Failure<Self> {
-        if self.is_about_the_key() {
-            Failure::Key(self)
-        } else {
-            Failure::Source(self)
-        }
-    }
-}
-
-impl<E: ProvideErrorMetadata + Error + 'static> From<E> for ReadError {
-    fn from(error: E) -> Self {
-        let first: &(dyn Error + 'static) = &error;
-        let causes = std::iter::successors(Some(first), |&error| error.source());
-        let causes: Vec<_> = causes.map(ToString::to_string).collect();
-        ReadError::Request {
-            code: error.code().map(String::from),
-            causes: causes.join(": "),
-        }
-    }
+    Ok(Found {
+        value: source::decode(item)?,
+        expires_at: end.map(|seconds| seconds as u64),
+    })
 }

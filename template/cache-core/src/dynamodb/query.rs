@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
 
-use super::{KeyValue, ReadError, Table, TableKey, decode};
+use super::{KeyValue, Table, TableKey, decode};
 use crate::clock::Clock;
-use crate::{Deadline, Found, Key, Loaded, Loader};
+use crate::{Deadline, Found, Key, Loaded, Loader, ReadError};
 
 /// Which rows are read for a key. Made from the value of the partition key alone, it is the whole
 /// partition.

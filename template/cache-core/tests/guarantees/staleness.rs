@@ -1,5 +1,6 @@
 //! Guarantee 1: staleness is bounded by both clocks. 4, 5, 9, 10: what else bounds it.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cache_core::clock::{Clock, SystemClock};
@@ -268,6 +269,89 @@ async fn per_item_takes_an_item_past_its_end_for_absent() {
     assert_eq!(load_until(&cache, &mut calls, Some(end)).await, None);
     assert_eq!(get(&cache, "a", Deadline::none()).await.unwrap(), None);
     calls.assert_none();
+}
+
+/// Loads `a`, of which the source says how long it may be kept: a value, or its absence.
+async fn load_fresh_for(
+    cache: &TestCache,
+    calls: &mut Calls,
+    value: Option<u32>,
+    fresh_for: Duration,
+) {
+    let reader = spawn_get(cache, "a", Deadline::none());
+    let mut batch = Batch::default();
+    batch
+        .found
+        .extend(value.map(|value| ("a".into(), present(value))));
+    batch.fresh_for.insert("a".into(), fresh_for);
+    calls.next().await.batch(batch);
+    assert_eq!(reader.await.unwrap().unwrap(), value);
+}
+
+#[tokio::test(start_paused = true)]
+async fn per_item_lives_as_long_as_its_source_says_and_no_longer_than_the_ttl() {
+    for (value, fresh_for, seconds) in [
+        (Some(1), 10 * SECOND, 10),
+        (Some(1), 99 * SECOND, 60),
+        (Some(1), Duration::MAX, 60),
+        // An absence has a TTL of its own, 5 s.
+        (None, 3 * SECOND, 3),
+        (None, 99 * SECOND, 5),
+    ] {
+        let (cache, mut calls, clock) = per_item(60 * SECOND);
+        load_fresh_for(&cache, &mut calls, value, fresh_for).await;
+        clock.advance((seconds - 1) * SECOND);
+        assert!(!is_asked(&cache, &mut calls, "a").await);
+        clock.advance(SECOND);
+        assert!(is_asked(&cache, &mut calls, "a").await);
+        // Beyond it, it stands in as any other.
+        assert_eq!(cached(&cache, "a").await, value);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_its_source_wants_nobody_to_keep_is_not_kept_even_to_stand_in() {
+    for value in [Some(1), None] {
+        let (cache, mut calls, _) = per_item(60 * SECOND);
+        load(&cache, &mut calls, "a", 7).await;
+        cache.invalidate("a");
+        load_fresh_for(&cache, &mut calls, value, Duration::ZERO).await;
+        assert_eq!(cached(&cache, "a").await, None);
+        assert_eq!(cache.stats().entries, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_per_item_looks_at_what_the_source_says() {
+    for policy in [TtlPolicy::Fixed(60 * SECOND), TtlPolicy::Immutable] {
+        let (cache, mut calls, _) = cache_with(|builder| builder.ttl(policy));
+        load_fresh_for(&cache, &mut calls, Some(1), Duration::ZERO).await;
+        assert_eq!(cached(&cache, "a").await, Some(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_is_told_what_is_still_held_until_it_is_invalidated() {
+    let (cache, mut calls, clock) = cache();
+    load(&cache, &mut calls, "a", 1).await;
+    clock.advance(3600 * SECOND);
+    let known = async |calls: &mut Calls| {
+        let reader = spawn_get_many(&cache, &["a", "b"], Deadline::none());
+        let call = calls.next().await;
+        let known = call.known.clone();
+        call.absent();
+        reader.await.unwrap();
+        known
+    };
+    assert_eq!(known(&mut calls).await, HashMap::from([("a".into(), 1)]));
+    // An absence is no value.
+    clock.advance(3600 * SECOND);
+    assert_eq!(known(&mut calls).await, HashMap::new());
+    clock.advance(3600 * SECOND);
+    load(&cache, &mut calls, "a", 1).await;
+    cache.invalidate("a");
+    clock.advance(3600 * SECOND);
+    assert_eq!(known(&mut calls).await, HashMap::new());
 }
 
 #[tokio::test(start_paused = true)]

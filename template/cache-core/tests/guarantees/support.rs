@@ -25,6 +25,8 @@ pub struct Source(mpsc::UnboundedSender<Call>);
 pub struct Call {
     /// Sorted: they come in any order.
     pub keys: Vec<String>,
+    /// What the cache still holds of them.
+    pub known: HashMap<String, u32>,
     pub until: Deadline,
     answer: oneshot::Sender<Result<Batch, Broken>>,
 }
@@ -32,12 +34,26 @@ pub struct Call {
 impl Loader<String, u32> for Source {
     type Error = Broken;
 
-    async fn load(&self, mut keys: Vec<String>, until: Deadline) -> Result<Batch, Broken> {
+    async fn load(&self, keys: Vec<String>, until: Deadline) -> Result<Batch, Broken> {
+        self.reload(keys, &|_| None, until).await
+    }
+
+    async fn reload(
+        &self,
+        mut keys: Vec<String>,
+        known: &(dyn Fn(&String) -> Option<u32> + Send + Sync),
+        until: Deadline,
+    ) -> Result<Batch, Broken> {
         keys.sort();
+        let held = keys
+            .iter()
+            .filter_map(|key| Some((key.clone(), known(key)?)));
+        let known = held.collect();
         let (answer, answered) = oneshot::channel();
         self.0
             .send(Call {
                 keys,
+                known,
                 until,
                 answer,
             })
@@ -58,7 +74,7 @@ impl Call {
             .collect();
         self.batch(Loaded {
             found,
-            failed: HashMap::new(),
+            ..Loaded::default()
         });
     }
 

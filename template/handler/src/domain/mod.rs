@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cache_core::Deadline;
-use cache_core::dynamodb::ReadError;
+use cache_core::ReadError;
 
 pub use amounts::{Quote, Quote as Answer, QuoteLine, quote};
 pub use caches::{Caches, Customer, KEY, Pricing, Product, open};

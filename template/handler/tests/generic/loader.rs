@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::clock::{Clock, ManualClock};
-use cache_core::dynamodb::{
-    ItemKey, ItemLoader, KeyType, Number, Query, QueryLoader, ReadError, TableKey,
-};
-use cache_core::{Deadline, Error, Loader};
+use cache_core::dynamodb::{ItemKey, ItemLoader, KeyType, Number, Query, QueryLoader, TableKey};
+use cache_core::{Deadline, Error, Loader, ReadError};
 use serde::Deserialize;
 use serde_json::json;
 

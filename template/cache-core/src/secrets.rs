@@ -1,0 +1,232 @@
+//! Secrets Manager as a source: BatchGetSecretValue by twenties, the current version, as JSON or as text. The
+//! feature `secrets`.
+//!
+//! ```
+//! use cache_core::caches;
+//! use cache_core::secrets::{SecretText, Secrets, SecretsManager};
+//! use mem_dbg::MemSize;
+//! use serde::Deserialize;
+//!
+//! #[derive(Deserialize, MemSize)]
+//! pub struct Login { username: String, password: SecretText }
+//!
+//! caches! {
+//!     pub struct Caches(secrets: &SecretsManager) {
+//!         logins: Secrets<String, Login> = secrets.json(|tenant| format!("database/{tenant}")).ttl(300);
+//!         api_key: Secrets<(), SecretText> = secrets.text(|()| "api-key").ttl(300);
+//!     }
+//! }
+//! ```
+//!
+//! A name may be an ARN. What is not there is an absence; a secret that is to be deleted is an error. The role needs
+//! `secretsmanager:BatchGetSecretValue` on `*`, `secretsmanager:GetSecretValue` on each secret, and `kms:Decrypt`
+//! where a key of one's own encrypts. A rotation is seen when the TTL is over: where a login fails,
+//! [`invalidate`](Cache::invalidate) and try once more.
+//!
+//! Values are in no log, no error and no `Debug`. A [`SecretText`] is cleared from memory when it is dropped, and so
+//! is the JSON that a value was decoded from. What the libraries of the network have copied is not in our hands.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use aws_sdk_secretsmanager::Client;
+use futures_util::future::join_all;
+use mem_dbg::MemSize;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::kinds::{Kind, Source};
+use crate::source::{self, Decode, Name, Reads};
+use crate::{Cache, Deadline, Found, Key, Loaded, Loader, ReadError};
+
+/// A cache of secrets.
+pub type Secrets<K, T> = Cache<K, Arc<Secret<T>>, SecretLoader<K, T>>;
+
+/// The most names that one BatchGetSecretValue takes.
+const BATCH: usize = 20;
+const NAME: &str =
+    "a secret's name has 1 to 512 of A-Z a-z 0-9 / _ + = . @ - !, and an ARN colons, too";
+
+/// Secrets Manager, by a client that reaches it: one with [limits](crate::limits).
+#[derive(Clone, Debug)]
+pub struct SecretsManager(Client);
+
+impl SecretsManager {
+    /// By this client.
+    pub fn new(client: Client) -> Self {
+        SecretsManager(client)
+    }
+}
+
+/// A value that shows itself to nobody who only looks.
+#[derive(MemSize)]
+pub struct Secret<T>(T);
+
+impl<T> Deref for Secret<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A text that is cleared from memory when it is dropped: a secret as it is, or a field of one.
+#[derive(Deserialize, MemSize)]
+#[serde(from = "String")]
+pub struct SecretText(String);
+
+impl From<String> for SecretText {
+    fn from(text: String) -> Self {
+        SecretText(text)
+    }
+}
+
+impl Deref for SecretText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
+impl Drop for SecretText {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<S, K, T> Source<'_, S, Secrets<K, T>>
+where
+    S: Borrow<SecretsManager>,
+    K: Key + MemSize,
+    T: MemSize + Send + Sync + 'static,
+    Secret<T>: MemSize,
+{
+    /// The secret of that name, decoded as JSON.
+    pub fn json<N: Into<String>>(
+        &self,
+        name: impl Fn(&K) -> N + Send + Sync + 'static,
+    ) -> Kind<K, Arc<Secret<T>>, SecretLoader<K, T>>
+    where
+        T: DeserializeOwned,
+    {
+        let decode = |text: String| source::decode_json(Zeroizing::new(text).as_bytes());
+        self.named(name, decode)
+    }
+
+    /// The secret of that name as it is: [`SecretText`], or what is made of a `String`.
+    pub fn text<N: Into<String>>(
+        &self,
+        name: impl Fn(&K) -> N + Send + Sync + 'static,
+    ) -> Kind<K, Arc<Secret<T>>, SecretLoader<K, T>>
+    where
+        T: From<String>,
+    {
+        self.named(name, |text| Ok(T::from(text)))
+    }
+
+    fn named<N: Into<String>>(
+        &self,
+        name: impl Fn(&K) -> N + Send + Sync + 'static,
+        decode: Decode<T>,
+    ) -> Kind<K, Arc<Secret<T>>, SecretLoader<K, T>> {
+        let manager: &SecretsManager = (**self).borrow();
+        Kind::of(SecretLoader {
+            client: manager.0.clone(),
+            name: source::names(name, b"/_+=.@-!:", NAME),
+            decode,
+        })
+    }
+}
+
+/// Reads secrets.
+pub struct SecretLoader<K, T> {
+    client: Client,
+    name: Name<K>,
+    decode: Decode<T>,
+}
+
+impl<K, T> SecretLoader<K, T> {
+    async fn get(&self, names: &[String], until: &Deadline) -> Reads<String, Arc<Secret<T>>> {
+        let mut found = HashMap::new();
+        let mut page = None;
+        loop {
+            let request = self.client.batch_get_secret_value().set_next_token(page);
+            let request = request.set_secret_id_list(Some(names.to_vec())).send();
+            let output = match until.limit(request).await {
+                Some(Ok(output)) => output,
+                Some(Err(error)) => return source::all_failed(names, error.into()),
+                None => return source::all_failed(names, ReadError::Deadline),
+            };
+            for entry in output.secret_values.unwrap_or_default() {
+                let is_it = |id: &&String| is_of(id, entry.name.as_deref(), entry.arn.as_deref());
+                if let Some(name) = names.iter().find(is_it) {
+                    found.insert(name.clone(), self.decoded(entry.secret_string));
+                }
+            }
+            for error in output.errors.unwrap_or_default() {
+                let read = match error.error_code {
+                    Some(code) if code == "ResourceNotFoundException" => Ok(None),
+                    code => Err(ReadError::Request {
+                        causes: error.message.unwrap_or_default(),
+                        code,
+                    }),
+                };
+                found.extend(error.secret_id.map(|name| (name, read)));
+            }
+            page = output.next_token;
+            if page.is_none() {
+                break;
+            }
+        }
+        let reads = names.iter().map(|name| {
+            let read = found.remove(name).unwrap_or(Err(ReadError::Unprocessed));
+            (name.clone(), read)
+        });
+        reads.collect()
+    }
+
+    fn decoded(&self, text: Option<String>) -> Result<Option<Found<Arc<Secret<T>>>>, ReadError> {
+        let text = text.ok_or(ReadError::Key("the secret is binary, and has no text"))?;
+        Ok(Some(Arc::new(Secret((self.decode)(text)?)).into()))
+    }
+}
+
+/// Whether a secret has been asked for by its name, its ARN, or that without the six characters at its end.
+fn is_of(id: &str, name: Option<&str>, arn: Option<&str>) -> bool {
+    let rest = arn.and_then(|arn| arn.strip_prefix(id));
+    name == Some(id)
+        || rest.is_some_and(|rest| rest.is_empty() || rest.len() == 7 && rest.starts_with('-'))
+}
+
+impl<K: Key, T: Send + Sync + 'static> Loader<K, Arc<Secret<T>>> for SecretLoader<K, T> {
+    type Error = ReadError;
+
+    async fn load(
+        &self,
+        keys: Vec<K>,
+        until: Deadline,
+    ) -> Result<Loaded<K, Arc<Secret<T>>, ReadError>, ReadError> {
+        let read = async |names: Vec<String>| {
+            let batches = names.chunks(BATCH).map(|names| self.get(names, &until));
+            join_all(batches).await.into_iter().flatten().collect()
+        };
+        source::load_named(keys, &self.name, read).await
+    }
+}
