@@ -2,7 +2,9 @@
 //! against answers as AWS documents them.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashMap;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ caches! {
         limits: Parameters<String, Limits> = parameters.json(|name: &String| name.clone());
         texts: Parameters<String, String> = parameters.text(|name: &String| name.clone());
         logins: Secrets<String, Login> = secrets.json(|name: &String| name.clone());
+        maps: Secrets<String, HashMap<String, u32>> = secrets.json(|name: &String| name.clone());
         keys: Secrets<String, SecretText> = secrets.text(|name: &String| name.clone());
     }
 }
@@ -119,20 +122,20 @@ async fn parameters_are_read_by_tens_decrypted_and_told_from_what_is_not_there()
         let put = ssm.put_parameter().name(name).r#type(kind).value(value);
         put.overwrite(true).send().await.unwrap();
     };
-    for n in 0..23 {
+    for n in 0..19 {
         let value = format!(r#"{{"requests":{n}}}"#);
         put(&format!("/limits/{n}"), ParameterType::SecureString, &value).await;
     }
     let proxy = Proxy::start(&emulator.endpoint).await.unwrap();
     let caches = caches(&proxy.endpoint);
-    let names = (0..25).map(|n| format!("/limits/{n}"));
+    let names = (0..21).map(|n| format!("/limits/{n}"));
     let answers = caches.limits.get_many(names.clone(), &soon()).await;
     for (name, answer) in &answers {
         let n: u32 = name.rsplit('/').next().unwrap().parse().unwrap();
         let requests = answer.as_ref().unwrap().as_ref().map(|it| it.requests);
-        assert_eq!(requests, (n < 23).then_some(n));
+        assert_eq!(requests, (n < 19).then_some(n));
     }
-    assert_eq!(proxy.seen(), 3, "25 names");
+    assert_eq!(proxy.seen(), 3, "21 names");
     caches.limits.get_many(names, &soon()).await;
     assert_eq!(proxy.seen(), 0, "absences are remembered, too");
 
@@ -181,6 +184,26 @@ async fn parameters_are_read_by_tens_decrypted_and_told_from_what_is_not_there()
     );
     assert_eq!(proxy.seen(), 1);
 
+    // What may not be read is told from what may.
+    proxy.decide(|_, body| match body.contains("/limits/13\"") {
+        true => Fault::Error(400, "AccessDeniedException"),
+        false => Fault::None,
+    });
+    caches.limits.invalidate_all();
+    let names = (10..20).map(|n| format!("/limits/{n}"));
+    let answers = caches.limits.get_many(names, &soon()).await;
+    assert_eq!(proxy.seen(), 11, "one of ten, and then each");
+    let failed: Vec<_> = answers.iter().filter(|(_, it)| it.is_err()).collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].0, "/limits/13");
+    // A throttled source is not asked more for that.
+    proxy.all(Fault::Error(400, "ThrottlingException"));
+    caches.limits.invalidate_all();
+    let names = (0..10).map(|n| format!("/limits/{n}"));
+    caches.limits.get_many(names, &soon()).await;
+    assert_eq!(proxy.seen(), 3, "three attempts");
+
+    caches.limits.invalidate_all();
     proxy.all(Fault::Error(400, "AccessDeniedException"));
     let error = caches.limits.get("/limits/50", &soon()).await.unwrap_err();
     assert!(
@@ -197,7 +220,7 @@ async fn secrets_are_read_by_twenties_and_shown_to_nobody() {
         let put = manager.create_secret().name(name).secret_string(value);
         put.send().await.unwrap().arn.unwrap()
     };
-    for n in 0..43 {
+    for n in 0..39 {
         put(
             &format!("login/{n}"),
             &format!(r#"{{"password":"s3cret-{n}"}}"#),
@@ -206,23 +229,29 @@ async fn secrets_are_read_by_twenties_and_shown_to_nobody() {
     }
     let proxy = Proxy::start(&emulator.endpoint).await.unwrap();
     let caches = caches(&proxy.endpoint);
-    let names = (0..45).map(|n| format!("login/{n}"));
+    let names = (0..41).map(|n| format!("login/{n}"));
     let answers = caches.logins.get_many(names, &soon()).await;
     for (name, answer) in &answers {
         let n: u32 = name.rsplit('/').next().unwrap().parse().unwrap();
         let login = answer.as_ref().unwrap().as_ref();
         let password = login.map(|login| login.password.to_string());
-        assert_eq!(password, (n < 43).then(|| format!("s3cret-{n}")));
+        assert_eq!(password, (n < 39).then(|| format!("s3cret-{n}")));
         assert!(!format!("{login:?} {:?}", login.map(|it| &it.password)).contains("s3cret"));
     }
-    assert_eq!(proxy.seen(), 3, "45 names");
+    assert_eq!(proxy.seen(), 3, "41 names");
 
     let arn = put("key", "s3cret").await;
     let without_its_end = arn[..arn.len() - 7].to_string();
-    for name in [&arn, &without_its_end, "key"] {
-        let key = caches.keys.get(name, &soon()).await.unwrap().unwrap();
-        assert_eq!(&***key, "s3cret", "{name}");
+    let names = [arn, without_its_end, "key".into()];
+    for (name, key) in caches.keys.get_many(names, &soon()).await {
+        assert_eq!(&***key.unwrap().unwrap(), "s3cret", "{name}");
     }
+    put("map", r#"{"s3cret":"s3cret"}"#).await;
+    let error = caches.maps.get("map", &soon()).await.unwrap_err();
+    assert!(
+        !format!("{error} {error:?}").contains("s3cret"),
+        "{error:?}"
+    );
     let binary = manager.create_secret().name("binary");
     binary.secret_binary(Blob::new("x")).send().await.unwrap();
     put("deleted", "s3cret").await;
@@ -253,7 +282,8 @@ async fn secrets_come_in_pages_and_what_is_left_out_is_no_absence() {
         r#"{"SecretValues":[],"NextToken":"more"}"#,
         r#"{"SecretValues":[{"Name":"b","SecretString":"B"}],
             "Errors":[{"SecretId":"c","ErrorCode":"DecryptionFailure","Message":"no"},
-                      {"SecretId":"d","ErrorCode":"ResourceNotFoundException"}]}"#,
+                      {"SecretId":"arn:aws:secretsmanager:us-east-1:1:secret:d-AbCdEf",
+                       "ErrorCode":"ResourceNotFoundException"}]}"#,
     ];
     let number = AtomicUsize::new(0);
     let server = Server::start(move |_| {
@@ -281,6 +311,22 @@ async fn secrets_come_in_pages_and_what_is_left_out_is_no_absence() {
         matches!(left_out, cache_core::Error::Load(it) if matches!(**it, ReadError::Unprocessed))
     );
     assert_eq!(server.seen().len(), 3);
+
+    // A page that fails takes none before it along, and pages that do not end are left.
+    let fails = answer(400, "", r#"{"__type":"InternalServiceError"}"#);
+    for (then, requests) in [(fails, 2), (answer(200, "", bodies[1]), 4)] {
+        let first = Mutex::new(Some(answer(200, "", bodies[0])));
+        let server = Server::start(move |_| {
+            let answer = first.lock().unwrap().take();
+            std::future::ready(Some(answer.unwrap_or_else(|| then.clone())))
+        });
+        let server = server.await.unwrap();
+        let names = ["a", "b", "c"].map(String::from);
+        let caches = self::caches(&server.endpoint);
+        let answers = caches.keys.get_many(names, &soon()).await;
+        assert!(answers["a"].is_ok() && answers["b"].is_err());
+        assert_eq!(server.seen().len(), requests);
+    }
 
     // Likewise of parameters.
     let server = Server::start(|_| {

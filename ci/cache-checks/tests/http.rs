@@ -106,9 +106,11 @@ async fn a_key_is_one_segment_whatever_is_in_it_and_headers_go_with_each_request
         );
         assert!(head.contains("x-token: s3cret"), "{head}");
     }
-    for key in ["", ".", ".."] {
+    // Parsers of URLs drop tabs and line breaks, and what they hid leads elsewhere.
+    let long = "x".repeat(100_000);
+    for key in ["", ".", "..", ".\t.", "\t", "\n.", "a\nb", "\u{7f}", &long] {
         let error = it.get(key).await.unwrap_err();
-        assert!(error.is_about_the_key(), "{error}");
+        assert!(error.is_about_the_key(), "{key:?}: {error}");
     }
     assert!(server.seen().is_empty());
 
@@ -128,7 +130,7 @@ async fn a_key_is_one_segment_whatever_is_in_it_and_headers_go_with_each_request
 
 #[tokio::test]
 async fn what_is_not_there_is_an_absence_and_is_remembered() {
-    for status in [404, 410] {
+    for status in [204, 404, 410] {
         let server = server(&[answer(status, "", "no such thing"), ok("", 1)]).await;
         let it = setup(&server, TtlPolicy::Fixed(MINUTE));
         assert_eq!(it.get("a").await.unwrap(), None);
@@ -156,11 +158,22 @@ async fn an_answer_lives_as_long_as_it_says_where_items_have_ends_of_their_own()
         (hour, expires, 10),
         (hour, &format!("cache-control: max-age=20\r\n{expires}"), 20),
         (hour, "cache-control: no-store\r\n", 0),
+        (hour, "Cache-Control: No-Store, max-age=-1\r\n", 0),
         (hour, "cache-control: no-cache, max-age=10\r\n", 0),
         (hour, "cache-control: max-age=0\r\n", 0),
-        // Nothing is said, or nothing that makes sense: the TTL.
+        (hour, "cache-control: MAX-AGE=10\r\n", 10),
+        (
+            hour,
+            "cache-control: public\r\ncache-control: max-age=10\r\n",
+            10,
+        ),
+        (hour, "cache-control: max-age=40\r\nage: 30, 1\r\n", 10),
+        (hour, "cache-control: max-age=10\r\nage: old\r\n", 10),
+        // What makes no sense is over.
+        (hour, "cache-control: max-age=soon\r\n", 0),
+        (hour, "expires: 0\r\n", 0),
+        // Nothing is said, or more than the TTL.
         (hour, "", 3600),
-        (hour, "cache-control: max-age=soon\r\n", 3600),
         (
             hour,
             "cache-control: max-age=99999999999999999999\r\n",
@@ -183,8 +196,8 @@ async fn an_answer_lives_as_long_as_it_says_where_items_have_ends_of_their_own()
                 .advance(seconds * SECOND - Duration::from_millis(1));
             it.get("a").await.unwrap();
             assert!(server.seen().is_empty(), "{headers} is fresh");
-            it.clock.advance(Duration::from_millis(1));
         }
+        it.clock.advance(Duration::from_millis(1));
         it.get("a").await.unwrap();
         assert_eq!(server.seen().len(), 1, "{headers} is over");
     }
@@ -253,7 +266,7 @@ async fn what_is_not_modified_is_renewed_without_being_decoded_again() {
     cache.invalidate("a");
     assert_eq!(get().await, 2);
     assert!(!server.seen()[0].contains("if-"));
-    // Nor is what was put, which has no validators.
+    // Nor is what was put, which has no validators: a 304 to that is nonsense.
     cache.put(
         "a".into(),
         Arc::new(Fetched::from(Counted(Rate { rate: 3 }))),
@@ -261,6 +274,45 @@ async fn what_is_not_modified_is_renewed_without_being_decoded_again() {
     clock.advance(MINUTE);
     get().await;
     assert!(!server.seen()[0].contains("if-"));
+}
+
+#[tokio::test]
+async fn an_answer_to_be_asked_for_each_time_is_kept_for_that_and_for_an_outage() {
+    for control in ["no-cache", "max-age=0"] {
+        let headers = format!("cache-control: {control}\r\netag: \"1\"\r\n");
+        let server = server(&[ok(&headers, 1), answer(304, "", ""), answer(401, "", "")]).await;
+        let http = Http::new(&server.endpoint).unwrap();
+        let cache = Cache::builder(HttpLoader::<String, Rate>::new(&http, target));
+        let clock: Arc<ManualClock> = Arc::default();
+        let cache = cache.ttl(TtlPolicy::PerItem(MINUTE)).clock(clock.clone());
+        let cache = cache.stale_if_error(MINUTE).memory(1 << 20, |_, _| 0);
+        let cache = cache.build().unwrap();
+        for request in 0..3 {
+            let rate = cache.get("a", &Deadline::none()).await.unwrap().unwrap();
+            assert_eq!(rate.rate, 1);
+            let head = server.seen().remove(0);
+            assert_eq!(head.contains("if-none-match: \"1\""), request > 0, "{head}");
+            clock.advance(Duration::from_millis(1));
+        }
+        assert_eq!(cache.stats().stale_served, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_that_says_nothing_lasts_as_long_as_what_it_renews() {
+    let first = ok("cache-control: max-age=10\r\netag: \"1\"\r\n", 1);
+    let longer = answer(304, "cache-control: max-age=20\r\n", "");
+    let server = server(&[first, answer(304, "", ""), longer, answer(304, "", "")]).await;
+    let it = setup(&server, TtlPolicy::PerItem(60 * MINUTE));
+    for seconds in [10, 10, 20, 10] {
+        assert_eq!(it.get("a").await.unwrap(), Some(1));
+        assert_eq!(server.seen().len(), 1);
+        it.clock
+            .advance(seconds * SECOND - Duration::from_millis(1));
+        it.get("a").await.unwrap();
+        assert!(server.seen().is_empty(), "{seconds}");
+        it.clock.advance(Duration::from_millis(1));
+    }
 }
 
 #[tokio::test]
@@ -503,17 +555,20 @@ async fn agents_of_aws_are_apis_like_any_other() {
 fn what_cannot_be_asked_is_told_at_the_start() {
     for base in [
         "",
-        "api.example.com",
-        "ftp://host/",
+        "s3cret.example.com",
+        "ftp://s3cret/",
         "http://",
-        "https://host/?q=1",
-        "https://host/#a",
-        "data:x",
+        "https://host/?q=s3cret",
+        "https://host/#s3cret",
+        "https://user:s3cret@host/",
+        "https://s3cret@host/",
+        "data:s3cret",
     ] {
-        let error = Http::new(base).unwrap_err().to_string();
+        let error = Http::new(base).unwrap_err();
+        let text = format!("{error} {error:?}");
         assert!(
-            error.contains("allowed: http:// or https://"),
-            "{base}: {error}"
+            text.contains("allowed: http:// or https://") && !text.contains("s3cret"),
+            "{text}"
         );
     }
     for (name, value) in [("a b", "x"), ("", "x"), ("x", "s3cret\r\ny: z")] {

@@ -30,7 +30,7 @@ impl<E> Clone for Error<E> {
 }
 
 impl Error<ReadError> {
-    /// Whether it is about the item, which another try would not change, rather than about DynamoDB.
+    /// Whether it is about the item, which another try would not change, rather than about the source.
     pub fn is_about_the_key(&self) -> bool {
         matches!(self, Error::Load(error) if error.is_about_the_key())
     }

@@ -22,14 +22,16 @@
 //! # }
 //! ```
 //!
-//! - 404 and 410 are absences, 2xx values, and all others errors.
+//! - 204, 404 and 410 are absences, other 2xx values, and all others errors.
 //! - With [`per_item`](crate::kinds::Kind::per_item) an answer lives as long as its `cache-control`, `age` and
-//!   `expires` let it, at most for the TTL, and not at all with `no-store`, `no-cache` and `max-age=0`. Without,
-//!   the TTL of the declaration stands.
+//!   `expires` let it, at most for the TTL. With `no-cache` or nothing left of its time it is asked for again each
+//!   time; with `no-store` it is not kept. Without `per_item` the TTL of the declaration stands. Stale-if-error is the
+//!   declaration's to allow: no header forbids it but `no-store`.
 //! - An answer that had an `etag` or `last-modified` and is still in memory is asked for again with that. A 304
 //!   renews it, and nothing is decoded.
 //! - What fails in passing (no connection, 429, 500, 502, 503, 504) is tried up to three times inside the deadline.
-//! - Redirects are followed on the same scheme, host and port alone, so that headers go nowhere else.
+//! - Redirects are followed on the same scheme, host and port alone, so that headers go nowhere else. Nor do they go
+//!   through a proxy of the environment's variables where the API is on the same machine.
 //!
 //! AWS's agents on the same machine, as their Lambda extensions start them, are such APIs:
 //!
@@ -63,15 +65,16 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{self, StreamExt};
-use headers::{Age, CacheControl, Date, Expires, HeaderMapExt};
 use mem_dbg::MemSize;
 use reqwest::header::{
-    ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LAST_MODIFIED,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
@@ -91,6 +94,8 @@ const LARGEST: usize = 1024 * 1024;
 const REDIRECTS: usize = 5;
 /// How many requests of one load are under way at a time.
 const AT_ONCE: usize = 16;
+/// Kept, and fresh for nobody who asks later.
+const NO_TIME: Duration = Duration::from_micros(1);
 
 /// An HTTP API: where it is, and what every request to it has. Cheap to clone: clones share connections.
 #[derive(Clone)]
@@ -105,11 +110,11 @@ pub struct Http {
 /// What cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpConfigError {
-    /// The address is none.
+    /// The address is none. It may hold what nobody should see, so it is not quoted.
     #[error(
-        "{0:?} is no address of an HTTP API, allowed: http:// or https://, a host, and a path without a query"
+        "that is no address of an HTTP API, allowed: http:// or https://, a host, and a path, without a user or a query"
     )]
-    Base(String),
+    Base,
     /// The header cannot be sent. Says nothing of its value.
     #[error(
         "the header {0:?} cannot be sent: a name has letters, digits and -, a value no line breaks"
@@ -129,9 +134,12 @@ impl Http {
         let url = Url::parse(base).ok().filter(|url| {
             matches!(url.scheme(), "http" | "https")
                 && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none()
                 && url.query().is_none()
                 && url.fragment().is_none()
         });
+        let url = url.ok_or(HttpConfigError::Base)?;
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(1))
             .redirect(Policy::custom(|attempt| {
@@ -142,11 +150,13 @@ impl Http {
                 } else {
                     attempt.stop()
                 }
-            }))
-            .build();
+            }));
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = host == "localhost" || host.parse().is_ok_and(|it: IpAddr| it.is_loopback());
+        let client = if is_here { client.no_proxy() } else { client }.build();
         Ok(Http {
             client: client.map_err(|error| HttpConfigError::Client(error.to_string()))?,
-            base: url.ok_or_else(|| HttpConfigError::Base(base.into()))?,
+            base: url,
             headers: HeaderMap::new(),
             timeout: TIMEOUT,
             largest: LARGEST,
@@ -212,10 +222,13 @@ impl Target {
     }
 
     fn at(&self, base: &Url) -> Result<Url, ReadError> {
-        let leads_elsewhere = |segment: &String| matches!(segment.as_str(), "" | "." | "..");
+        // URLs are read without tabs and line breaks, whatever they hide.
+        let leads_elsewhere = |segment: &String| {
+            matches!(segment.as_str(), "" | "." | "..") || segment.contains(char::is_control)
+        };
         if self.segments.iter().any(leads_elsewhere) {
             return Err(ReadError::Key(
-                "a segment of a path must not be empty, `.` or `..`",
+                "a segment of a path must not be empty, `.` or `..`, nor have control characters",
             ));
         }
         let mut url = base.clone();
@@ -231,11 +244,13 @@ impl Target {
 }
 
 /// What was fetched, with what it takes to ask whether it is still the same.
-#[derive(Debug, MemSize)]
+#[derive(Debug, Default, MemSize)]
 pub struct Fetched<T> {
     value: T,
     etag: Option<String>,
     last_modified: Option<String>,
+    /// As it was said when it was fetched, for a 304 that says nothing.
+    fresh_for: Option<Duration>,
 }
 
 impl<T> Deref for Fetched<T> {
@@ -253,6 +268,7 @@ impl<T> From<T> for Fetched<T> {
             value,
             etag: None,
             last_modified: None,
+            fresh_for: None,
         }
     }
 }
@@ -327,15 +343,22 @@ impl<K, T: DeserializeOwned> HttpLoader<K, T> {
         let response = response.map_err(refused)?;
         let keep = fresh_for(response.headers());
         let value = match (response.status().as_u16(), known) {
-            (200..=299, _) => Some(self.read(response).await?),
-            (304, Some(known)) => Some(known),
-            (404 | 410, _) => None,
+            (204 | 404 | 410, _) => None,
+            (200..=299, _) => Some(self.read(response, keep).await?),
+            (304, Some(known)) if known.etag.is_some() || known.last_modified.is_some() => {
+                let keep = keep.or(known.fresh_for);
+                return Ok((Some(known), keep));
+            }
             (status, _) => return Err(ReadError::Status(status)),
         };
         Ok((value, keep))
     }
 
-    async fn read(&self, mut response: Response) -> Result<Arc<Fetched<T>>, ReadError> {
+    async fn read(
+        &self,
+        mut response: Response,
+        fresh_for: Option<Duration>,
+    ) -> Result<Arc<Fetched<T>>, ReadError> {
         let headers = response.headers();
         let text = |name| Some(headers.get(name)?.to_str().ok()?.to_string());
         let (etag, last_modified) = (text(ETAG), text(LAST_MODIFIED));
@@ -350,12 +373,17 @@ impl<K, T: DeserializeOwned> HttpLoader<K, T> {
             value: source::decode_json(&body)?,
             etag,
             last_modified,
+            fresh_for,
         }))
     }
 }
 
 /// Without the URL, which has the key in it.
 fn refused(error: reqwest::Error) -> ReadError {
+    // Before anything is sent: of a key of many kilobytes no request can be made.
+    if error.is_builder() {
+        return ReadError::Key("no URL can be that long");
+    }
     ReadError::unnamed(&error.without_url())
 }
 
@@ -367,24 +395,49 @@ fn is_passing(error: &ReadError) -> bool {
     }
 }
 
-/// For how long an answer may be kept by one who keeps it for himself, as RFC 9111 says.
+/// For how long an answer may be kept by one who keeps it for himself, as RFC 9111 says. What makes no sense is no
+/// time at all.
 fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
-    let control: Option<CacheControl> = headers.typed_get();
-    if control
-        .as_ref()
-        .is_some_and(|it| it.no_store() || it.no_cache())
-    {
+    let text = |name| {
+        let values = headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        values.collect::<Vec<_>>().join(",").to_ascii_lowercase()
+    };
+    let control = text(CACHE_CONTROL);
+    let mut directives = control.split(',').map(str::trim);
+    if directives.clone().any(|it| it == "no-store") {
         return Some(Duration::ZERO);
     }
-    let from_expires = || {
-        let expires: SystemTime = headers.typed_get::<Expires>()?.into();
-        let date = headers.typed_get::<Date>();
-        let date = date.map_or_else(SystemTime::now, SystemTime::from);
-        Some(expires.duration_since(date).unwrap_or_default())
+    if directives.clone().any(|it| it.starts_with("no-cache")) {
+        return Some(NO_TIME);
+    }
+    let from_start = match directives.find_map(|it| it.strip_prefix("max-age=")) {
+        Some(seconds) => self::seconds(seconds).unwrap_or_default(),
+        None => {
+            let expires = headers.get(EXPIRES)?;
+            let time = |value: &HeaderValue| httpdate::parse_http_date(value.to_str().ok()?).ok();
+            let date = headers.get(DATE).and_then(time);
+            let date = date.unwrap_or_else(SystemTime::now);
+            let left = time(expires).and_then(|end| end.duration_since(date).ok());
+            left.unwrap_or_default()
+        }
     };
-    let from_start = control.and_then(|it| it.max_age()).or_else(from_expires)?;
-    let age = headers.typed_get::<Age>();
-    Some(from_start.saturating_sub(age.map_or(Duration::ZERO, |age| age.into())))
+    // Of several the first counts, and one that makes no sense does not.
+    let age = text(AGE).split(',').next().and_then(seconds);
+    Some(
+        from_start
+            .saturating_sub(age.unwrap_or_default())
+            .max(NO_TIME),
+    )
+}
+
+/// More than a number can be is as long as it can be.
+fn seconds(text: &str) -> Option<Duration> {
+    let digits = text.trim().trim_matches('"');
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| Duration::from_secs(digits.parse().unwrap_or(u64::MAX)))
 }
 
 impl<K, T> Loader<K, Arc<Fetched<T>>> for HttpLoader<K, T>

@@ -88,7 +88,8 @@
 //! deployment, [`metrics`] say what the caches do, and an [`invocation`] ends in time. [`kinds`] holds
 //! it together; this crate knows nothing of `lambda_runtime`.
 //!
-//! Sources: [`dynamodb`] for items and Queries, [`from_fn`] for a closure, [`Loader`] for the rest.
+//! Sources: [`dynamodb`] for items and Queries; with the features of these names `http`, `parameters` and `secrets`;
+//! [`from_fn`] for a closure, [`Loader`] for the rest.
 //!
 //! # Choosing keys
 //!

@@ -18,7 +18,8 @@
 //! }
 //! ```
 //!
-//! A name may be an ARN, and end with `:` and a version or a label. What is not there is an absence. The role needs
+//! A name may be an ARN, and end with `:` and a version or a label: check a key that strangers give, or `acme:3` is
+//! the third version of what is Acme's. What is not there is an absence. The role needs
 //! `ssm:GetParameters`, and `kms:Decrypt` where a key of one's own encrypts. A region gives 40 reads a second
 //! unless its higher throughput is on: a TTL of minutes is what this source is made for.
 
@@ -104,14 +105,30 @@ pub struct ParameterLoader<K, T> {
 }
 
 impl<K, T> ParameterLoader<K, T> {
-    async fn get(&self, names: &[String], until: &Deadline) -> Reads<String, Arc<T>> {
+    async fn get(&self, names: Vec<String>, until: &Deadline) -> Reads<String, Arc<T>> {
+        let single = async |name: &[String]| match self.ask(name, until).await {
+            Ok(reads) => reads,
+            Err(error) => source::all_failed(name, error),
+        };
+        match self.ask(&names, until).await {
+            Ok(reads) => reads,
+            // One name that is refused fails all names of its request.
+            Err(error) if names.len() > 1 && is_refusal(&error) => {
+                let reads = join_all(names.chunks(1).map(single)).await;
+                reads.into_iter().flatten().collect()
+            }
+            Err(error) => source::all_failed(&names, error),
+        }
+    }
+
+    async fn ask(
+        &self,
+        names: &[String],
+        until: &Deadline,
+    ) -> Result<Reads<String, Arc<T>>, ReadError> {
         let request = self.client.get_parameters().with_decryption(true);
         let request = request.set_names(Some(names.to_vec())).send();
-        let output = match until.limit(request).await {
-            Some(Ok(output)) => output,
-            Some(Err(error)) => return source::all_failed(names, error.into()),
-            None => return source::all_failed(names, ReadError::Deadline),
-        };
+        let output = until.limit(request).await.ok_or(ReadError::Deadline)??;
         let missing = output.invalid_parameters.unwrap_or_default();
         let mut found = HashMap::new();
         for parameter in output.parameters.unwrap_or_default() {
@@ -128,8 +145,17 @@ impl<K, T> ParameterLoader<K, T> {
             None => Err(ReadError::Unprocessed),
         };
         let reads = names.iter().map(|name| (name.clone(), read(name)));
-        reads.collect()
+        Ok(reads.collect())
     }
+}
+
+fn is_refusal(error: &ReadError) -> bool {
+    const REFUSALS: [&str; 3] = [
+        "AccessDeniedException",
+        "InvalidKeyId",
+        "ValidationException",
+    ];
+    matches!(error, ReadError::Request { code: Some(code), .. } if REFUSALS.contains(&code.as_str()))
 }
 
 impl<K: Key, T: Send + Sync + 'static> Loader<K, Arc<T>> for ParameterLoader<K, T> {
@@ -140,10 +166,8 @@ impl<K: Key, T: Send + Sync + 'static> Loader<K, Arc<T>> for ParameterLoader<K, 
         keys: Vec<K>,
         until: Deadline,
     ) -> Result<Loaded<K, Arc<T>, ReadError>, ReadError> {
-        let read = async |names: Vec<String>| {
-            let batches = names.chunks(BATCH).map(|names| self.get(names, &until));
-            join_all(batches).await.into_iter().flatten().collect()
-        };
+        let batch = |names: Vec<String>| async { self.get(names, &until).await };
+        let read = |names| source::in_batches(names, BATCH, batch);
         source::load_named(keys, &self.name, read).await
     }
 }

@@ -33,7 +33,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use aws_sdk_secretsmanager::Client;
-use futures_util::future::join_all;
 use mem_dbg::MemSize;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -63,8 +62,15 @@ impl SecretsManager {
 }
 
 /// A value that shows itself to nobody who only looks.
-#[derive(MemSize)]
+#[derive(Default, MemSize)]
 pub struct Secret<T>(T);
+
+impl<T> From<T> for Secret<T> {
+    /// For [`Cache::put`].
+    fn from(value: T) -> Self {
+        Secret(value)
+    }
+}
 
 impl<T> Deref for Secret<T> {
     type Target = T;
@@ -126,7 +132,16 @@ where
     where
         T: DeserializeOwned,
     {
-        let decode = |text: String| source::decode_json(Zeroizing::new(text).as_bytes());
+        let decode = |text: String| {
+            source::decode_json(Zeroizing::new(text).as_bytes()).map_err(|error| match error {
+                // The path of the field can be a key of the secret.
+                ReadError::Decode { what, .. } => ReadError::Decode {
+                    what,
+                    at: "it is not said where".into(),
+                },
+                error => error,
+            })
+        };
         self.named(name, decode)
     }
 
@@ -163,32 +178,43 @@ pub struct SecretLoader<K, T> {
 }
 
 impl<K, T> SecretLoader<K, T> {
-    async fn get(&self, names: &[String], until: &Deadline) -> Reads<String, Arc<Secret<T>>> {
+    async fn get(&self, names: Vec<String>, until: &Deadline) -> Reads<String, Arc<Secret<T>>> {
         let mut found = HashMap::new();
         let mut page = None;
-        loop {
+        let mut left_out = ReadError::Unprocessed;
+        // Each page brings one at least, or nobody knows when it ends.
+        for _ in 0..=names.len() {
             let request = self.client.batch_get_secret_value().set_next_token(page);
-            let request = request.set_secret_id_list(Some(names.to_vec())).send();
+            let request = request.set_secret_id_list(Some(names.clone())).send();
             let output = match until.limit(request).await {
                 Some(Ok(output)) => output,
-                Some(Err(error)) => return source::all_failed(names, error.into()),
-                None => return source::all_failed(names, ReadError::Deadline),
+                Some(Err(error)) => {
+                    left_out = error.into();
+                    break;
+                }
+                None => {
+                    left_out = ReadError::Deadline;
+                    break;
+                }
+            };
+            let mut read = |name: Option<&str>, arn: Option<&str>, read: Result<_, _>| {
+                let asked = names.iter().filter(|id| is_of(id, name, arn));
+                found.extend(asked.map(|id| (id.clone(), read.clone())));
             };
             for entry in output.secret_values.unwrap_or_default() {
-                let is_it = |id: &&String| is_of(id, entry.name.as_deref(), entry.arn.as_deref());
-                if let Some(name) = names.iter().find(is_it) {
-                    found.insert(name.clone(), self.decoded(entry.secret_string));
-                }
+                let secret = self.decoded(entry.secret_string);
+                read(entry.name.as_deref(), entry.arn.as_deref(), secret);
             }
             for error in output.errors.unwrap_or_default() {
-                let read = match error.error_code {
+                let failure = match error.error_code {
                     Some(code) if code == "ResourceNotFoundException" => Ok(None),
                     code => Err(ReadError::Request {
                         causes: error.message.unwrap_or_default(),
                         code,
                     }),
                 };
-                found.extend(error.secret_id.map(|name| (name, read)));
+                let id = error.secret_id.as_deref();
+                read(id, id, failure);
             }
             page = output.next_token;
             if page.is_none() {
@@ -196,7 +222,7 @@ impl<K, T> SecretLoader<K, T> {
             }
         }
         let reads = names.iter().map(|name| {
-            let read = found.remove(name).unwrap_or(Err(ReadError::Unprocessed));
+            let read = found.remove(name).unwrap_or_else(|| Err(left_out.clone()));
             (name.clone(), read)
         });
         reads.collect()
@@ -210,9 +236,11 @@ impl<K, T> SecretLoader<K, T> {
 
 /// Whether a secret has been asked for by its name, its ARN, or that without the six characters at its end.
 fn is_of(id: &str, name: Option<&str>, arn: Option<&str>) -> bool {
-    let rest = arn.and_then(|arn| arn.strip_prefix(id));
+    let whole = arn.filter(|_| id.starts_with("arn:"));
+    let named = arn.and_then(|arn| Some(arn.split_once(":secret:")?.1));
+    let rest = whole.or(named).and_then(|text| text.strip_prefix(id));
     name == Some(id)
-        || rest.is_some_and(|rest| rest.is_empty() || rest.len() == 7 && rest.starts_with('-'))
+        || rest.is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'-', _, _, _, _, _, _]))
 }
 
 impl<K: Key, T: Send + Sync + 'static> Loader<K, Arc<Secret<T>>> for SecretLoader<K, T> {
@@ -223,10 +251,8 @@ impl<K: Key, T: Send + Sync + 'static> Loader<K, Arc<Secret<T>>> for SecretLoade
         keys: Vec<K>,
         until: Deadline,
     ) -> Result<Loaded<K, Arc<Secret<T>>, ReadError>, ReadError> {
-        let read = async |names: Vec<String>| {
-            let batches = names.chunks(BATCH).map(|names| self.get(names, &until));
-            join_all(batches).await.into_iter().flatten().collect()
-        };
+        let batch = |names: Vec<String>| async { self.get(names, &until).await };
+        let read = |names| source::in_batches(names, BATCH, batch);
         source::load_named(keys, &self.name, read).await
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+#[cfg(any(feature = "parameters", feature = "secrets"))]
+use futures_util::stream::{self, StreamExt};
 use serde::Deserializer;
 use serde::de::DeserializeOwned;
 
@@ -19,7 +21,7 @@ pub enum ReadError {
     /// The last caller's deadline passed first.
     #[error("the source did not answer before the deadline")]
     Deadline,
-    /// The source left the key unprocessed again and again: it is throttling.
+    /// The source left the key unprocessed, again and again where it can be asked again: it is throttling.
     #[error("the source left the key unprocessed")]
     Unprocessed,
     /// The source refused or failed, or could not be reached. The causes as text: an SDK's error
@@ -37,10 +39,11 @@ pub enum ReadError {
     /// The answer is larger than so many bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// The declaration makes of the key what the source does not take.
+    /// The declaration makes of the key what the source does not take, or has not in that form.
     #[error("{0}")]
     Key(&'static str),
-    /// It is there and is not what it should be. serde's own message would quote it.
+    /// It is there and is not what it should be. serde's own message would quote it. A path has the keys of
+    /// maps, too.
     #[error("what was read cannot be decoded as {what}: {at}")]
     Decode {
         /// The type that it should be.
@@ -187,6 +190,27 @@ pub(crate) type Reads<N, V> = Vec<(N, Result<Option<Found<V>>, ReadError>)>;
 pub(crate) fn all_failed<V>(names: &[String], error: ReadError) -> Reads<String, V> {
     let failed = names.iter().map(|name| (name.clone(), Err(error.clone())));
     failed.collect()
+}
+
+/// How many batches of one load are under way at a time.
+#[cfg(any(feature = "parameters", feature = "secrets"))]
+const AT_ONCE: usize = 4;
+
+/// Reads so many names with one request.
+#[cfg(any(feature = "parameters", feature = "secrets"))]
+pub(crate) async fn in_batches<V, R: Future<Output = Reads<String, V>>>(
+    names: Vec<String>,
+    most: usize,
+    read: impl Fn(Vec<String>) -> R,
+) -> Reads<String, V> {
+    // Collected first: the compiler sees no `Send` through a closure over slices.
+    let batches: Vec<R> = names
+        .chunks(most)
+        .map(|names| read(names.to_vec()))
+        .collect();
+    let batches = stream::iter(batches).buffer_unordered(AT_ONCE);
+    let batches: Vec<_> = batches.collect().await;
+    batches.into_iter().flatten().collect()
 }
 
 /// Loads what `name` calls each key, every name once.

@@ -8,8 +8,7 @@ mod request;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cache_core::Deadline;
-use cache_core::ReadError;
+use cache_core::{Deadline, ReadError};
 
 pub use amounts::{Quote, Quote as Answer, QuoteLine, quote};
 pub use caches::{Caches, Customer, KEY, Pricing, Product, open};
