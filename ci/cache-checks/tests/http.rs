@@ -266,13 +266,13 @@ async fn what_is_not_modified_is_renewed_without_being_decoded_again() {
     cache.invalidate("a");
     assert_eq!(get().await, 2);
     assert!(!server.seen()[0].contains("if-"));
-    // Nor is what was put, which has no validators: a 304 to that is nonsense.
-    cache.put(
-        "a".into(),
-        Arc::new(Fetched::from(Counted(Rate { rate: 3 }))),
-    );
-    clock.advance(MINUTE);
-    get().await;
+    // Nor is what was put, which has no validators. A 304 to that is nonsense.
+    let server = self::server(&[answer(304, "", "")]).await;
+    let it = setup(&server, TtlPolicy::Fixed(MINUTE));
+    let value = Fetched::from(Rate { rate: 3 });
+    it.cache.put("a".into(), Arc::new(value));
+    it.clock.advance(MINUTE);
+    it.get("a").await.unwrap_err();
     assert!(!server.seen()[0].contains("if-"));
 }
 
