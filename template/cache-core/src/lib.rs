@@ -36,7 +36,7 @@
 //!
 //! Who waits for a load drives it: there is no task behind it, so nothing runs on behind a
 //! response, where Lambda would freeze it. Who goes away leaves the others their load. A load is
-//! joined as long as its answer would be fresh, and nobody has waited for it in vain.
+//! joined as long as an answer with the declared TTLs would be fresh, and nobody has waited for it in vain.
 //!
 //! # The clock rule
 //!
