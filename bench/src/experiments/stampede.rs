@@ -51,6 +51,8 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
         Outcome::Ok(handler::open(client.clone(), environment)?.products)
     };
     let rounds = setting.count(15, 2);
+    // Of a thousand reads at once without optimization some take longer than an attempt may.
+    let callers = setting.count(CALLERS, CALLERS / 5);
     let [mut one, mut gets, mut batches, mut naive] = [(); 4].map(|()| Found::default());
     let mut loads = 0;
     for round in 0..rounds {
@@ -79,7 +81,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
         measured(&mut gets, &mut || {
             let all = setting
                 .runtime
-                .block_on(join_all((0..CALLERS).map(|caller| {
+                .block_on(join_all((0..callers).map(|caller| {
                     let (cold, key) = (cold.clone(), product(caller));
                     tokio_spawn(setting, async move {
                         matches!(cold.get(&key, &Deadline::none()).await, Ok(Some(_)))
@@ -105,7 +107,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
         measured(&mut naive, &mut || {
             let all = setting
                 .runtime
-                .block_on(join_all((0..CALLERS).map(|caller| {
+                .block_on(join_all((0..callers).map(|caller| {
                     let (client, map, key) = (client.clone(), map.clone(), product(caller));
                     tokio_spawn(setting, async move {
                         if map.get(&key).await.is_some() {
@@ -126,11 +128,13 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
         crate::progress(NAME, round + 1, rounds);
     }
     let mut table = Table::new(&["", "requests to DynamoDB", "until all have an answer"]);
+    let gets_name = format!("{callers} gets over {KEYS} keys");
+    let naive_name = format!("look, read, store: {callers} over {KEYS} keys");
     for (name, found) in [
         ("one get, for comparison", &one),
-        ("1,000 gets over 100 keys", &gets),
+        (&gets_name, &gets),
         ("100 overlapping batches of 20 over 100 keys", &batches),
-        ("look, read, store: 1,000 over 100 keys", &naive),
+        (&naive_name, &naive),
     ] {
         table.row([name.to_string()].into_iter().chain(found.cells()));
     }
@@ -142,7 +146,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
         name: NAME,
         title: "Stampede",
         paragraphs: vec![format!(
-            "{CALLERS} tasks ask at once for {KEYS} keys, none of which is cached; then {BATCHES} tasks for \
+            "{callers} tasks ask at once for {KEYS} keys, none of which is cached; then {BATCHES} tasks for \
              {BATCH} neighbours each, so that each key is wanted by {BATCH} of them. Connections are open. \
              {rounds} rounds. Of batches the least number of requests is one, were all keys known at once; \
              a batch loads what no earlier one is loading."
