@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_secretsmanager::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_secretsmanager::primitives::Blob;
 use aws_sdk_ssm::types::ParameterType;
 use cache_core::environment::Environment;
@@ -62,7 +63,7 @@ impl Emulator {
             process,
             endpoint: format!("http://127.0.0.1:{port}"),
         };
-        let ssm = ssm(&emulator.endpoint);
+        let ssm = aws_sdk_ssm::Client::new(&config(&emulator.endpoint));
         for _ in 0..600 {
             if ssm.describe_parameters().send().await.is_ok() {
                 return emulator;
@@ -80,33 +81,24 @@ impl Drop for Emulator {
     }
 }
 
-fn ssm(endpoint: &str) -> aws_sdk_ssm::Client {
+/// As a function has it.
+fn config(endpoint: &str) -> SdkConfig {
     let (timeouts, retries) = cache_core::limits();
-    let config = aws_sdk_ssm::Config::builder()
+    let credentials = Credentials::new("test", "test", None, None, "tests");
+    SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "tests"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
         .timeout_config(timeouts)
         .retry_config(retries)
-        .endpoint_url(endpoint);
-    aws_sdk_ssm::Client::from_conf(config.build())
-}
-
-fn secrets_manager(endpoint: &str) -> aws_sdk_secretsmanager::Client {
-    let (timeouts, retries) = cache_core::limits();
-    let config = aws_sdk_secretsmanager::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "tests"))
-        .timeout_config(timeouts)
-        .retry_config(retries)
-        .endpoint_url(endpoint);
-    aws_sdk_secretsmanager::Client::from_conf(config.build())
+        .endpoint_url(endpoint)
+        .build()
 }
 
 fn caches(endpoint: &str) -> Caches {
-    let parameters = ParameterStore::new(ssm(endpoint));
-    let secrets = SecretsManager::new(secrets_manager(endpoint));
+    let config = config(endpoint);
+    let parameters = ParameterStore::new(aws_sdk_ssm::Client::new(&config));
+    let secrets = SecretsManager::new(aws_sdk_secretsmanager::Client::new(&config));
     Caches::new(Environment::of([("", ""); 0]), &parameters, &secrets).unwrap()
 }
 
@@ -117,7 +109,7 @@ fn soon() -> Deadline {
 #[tokio::test]
 async fn parameters_are_read_by_tens_decrypted_and_told_from_what_is_not_there() {
     let emulator = Emulator::start().await;
-    let ssm = ssm(&emulator.endpoint);
+    let ssm = aws_sdk_ssm::Client::new(&config(&emulator.endpoint));
     let put = async |name: &str, kind: ParameterType, value: &str| {
         let put = ssm.put_parameter().name(name).r#type(kind).value(value);
         put.overwrite(true).send().await.unwrap();
@@ -215,7 +207,7 @@ async fn parameters_are_read_by_tens_decrypted_and_told_from_what_is_not_there()
 #[tokio::test]
 async fn secrets_are_read_by_twenties_and_shown_to_nobody() {
     let emulator = Emulator::start().await;
-    let manager = secrets_manager(&emulator.endpoint);
+    let manager = aws_sdk_secretsmanager::Client::new(&config(&emulator.endpoint));
     let put = async |name: &str, value: &str| {
         let put = manager.create_secret().name(name).secret_string(value);
         put.send().await.unwrap().arn.unwrap()

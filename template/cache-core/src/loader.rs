@@ -68,7 +68,8 @@ pub struct Loaded<K, V, E> {
     /// The keys that could not be read. Never cached.
     pub failed: HashMap<K, E>,
     /// For how long from its read on the source wants an answer to be kept, a value or an absence, where it
-    /// says so. Zero: not at all. Who joined the load while it was under way has its answer all the same. Only [`TtlPolicy::PerItem`](crate::TtlPolicy::PerItem) looks at this.
+    /// says so. Zero: not at all. Who joined the load while it was under way has its answer all the same. Only
+    /// [`TtlPolicy::PerItem`](crate::TtlPolicy::PerItem) looks at this.
     pub fresh_for: HashMap<K, Duration>,
 }
 
