@@ -1,4 +1,4 @@
-//! A DynamoDB Local in a container that can be stopped and started again.
+//! Servers in containers that can be stopped and started again.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -90,7 +90,7 @@ impl Drop for Database {
     }
 }
 
-fn docker(arguments: &[&str]) -> String {
+pub(crate) fn docker(arguments: &[&str]) -> String {
     let output = Command::new("docker").args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("docker cannot be run: {error}"));
     let error = String::from_utf8_lossy(&output.stderr);

@@ -7,6 +7,7 @@ pub mod database;
 pub mod lint;
 pub mod proxy;
 pub mod server;
+pub mod shared_cache;
 pub mod variants;
 
 /// Where this repository is.

@@ -21,27 +21,44 @@ use crate::{ConfigError, Key, Loader, TtlPolicy, Value, store};
 /// load.
 #[must_use]
 pub struct Builder<K, V, L> {
-    name: &'static str,
     loader: L,
-    clock: Arc<dyn Clock>,
-    rules: Rules,
+    basics: Basics,
     absent: Option<fn() -> V>,
     public: bool,
     memory: Option<(u64, Box<Weigher<K, V>>)>,
 }
 
-impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
-    pub(crate) fn new(loader: L) -> Self {
-        Builder {
+/// What a cache has that its loader may need, too.
+#[derive(Clone)]
+pub(crate) struct Basics {
+    pub name: &'static str,
+    pub clock: Arc<dyn Clock>,
+    pub rules: Rules,
+    pub counters: Arc<Counters>,
+}
+
+impl Default for Basics {
+    fn default() -> Self {
+        Basics {
             name: "cache",
-            loader,
             clock: Arc::new(SystemClock::default()),
             rules: Rules {
                 policy: TtlPolicy::Fixed(Duration::from_secs(60)),
                 absent_ttl: Duration::from_secs(5),
                 stale_if_error: Duration::ZERO,
                 jitter_percent: 10,
+                near_ttl: None,
             },
+            counters: Arc::default(),
+        }
+    }
+}
+
+impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
+    pub(crate) fn new(loader: L, basics: Basics) -> Self {
+        Builder {
+            loader,
+            basics,
             absent: None,
             public: false,
             memory: None,
@@ -50,19 +67,19 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
 
     /// Names the cache in its warnings. Default: "cache".
     pub fn name(mut self, name: &'static str) -> Self {
-        self.name = name;
+        self.basics.name = name;
         self
     }
 
     /// How long values live. Default: fixed, 60 seconds.
     pub fn ttl(mut self, policy: TtlPolicy) -> Self {
-        self.rules.policy = policy;
+        self.basics.rules.policy = policy;
         self
     }
 
     /// How long an absence is believed. Default: 5 seconds.
     pub fn absent_ttl(mut self, ttl: Duration) -> Self {
-        self.rules.absent_ttl = ttl;
+        self.basics.rules.absent_ttl = ttl;
         self
     }
 
@@ -76,13 +93,13 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
     /// How long past its TTL a value is served when the load fails, counted from the load that
     /// brought it. Default: zero, which is never.
     pub fn stale_if_error(mut self, time: Duration) -> Self {
-        self.rules.stale_if_error = time;
+        self.basics.rules.stale_if_error = time;
         self
     }
 
     /// By how much at most a TTL is randomly shortened, 0 to 50 per cent. Default: 10.
     pub fn jitter_percent(mut self, percent: u8) -> Self {
-        self.rules.jitter_percent = percent;
+        self.basics.rules.jitter_percent = percent;
         self
     }
 
@@ -114,7 +131,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
 
     /// The clock. Default: the system's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.basics.clock = clock;
         self
     }
 
@@ -127,16 +144,21 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
         if bytes < store::LEAST_MEMORY {
             return Err(ConfigError::MemoryTooSmall(bytes));
         }
-        if self.rules.jitter_percent > 50 {
-            return Err(ConfigError::JitterTooLarge(self.rules.jitter_percent));
+        if self.basics.rules.jitter_percent > 50 {
+            return Err(ConfigError::JitterTooLarge(self.basics.rules.jitter_percent));
         }
-        let counters = Arc::new(Counters::default());
+        let Basics {
+            name,
+            clock,
+            rules,
+            counters,
+        } = self.basics;
         let (reader, writer) = store::open(bytes, Arc::clone(&counters));
         let inner = Inner {
-            name: self.name,
+            name,
             loader: self.loader,
-            clock: self.clock,
-            rules: self.rules,
+            clock,
+            rules,
             absent: self.absent,
             public: self.public,
             weigher,

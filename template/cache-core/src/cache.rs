@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::backoff::{self, BackOff};
+use crate::builder::Basics;
 use crate::clock::{Clock, Reading};
 use crate::flight::{self, Flight, Ticket};
 use crate::stats::Counters;
@@ -59,6 +60,8 @@ enum Way<K, V, E> {
     Now(Answer<V, E>),
     Join(Ticket<K, V, E>),
     Load,
+    /// The source failed like this and is left alone, and there may be an answer without it.
+    Near(Error<E>),
 }
 
 impl<K, V, L: Loader<K, V>> Clone for Cache<K, V, L> {
@@ -79,7 +82,12 @@ impl<K, V, L: Loader<K, V>> fmt::Debug for Cache<K, V, L> {
 impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     /// Starts the configuration of a cache in front of `loader`.
     pub fn builder(loader: L) -> Builder<K, V, L> {
-        Builder::new(loader)
+        Builder::new(loader, Basics::default())
+    }
+
+    #[cfg(feature = "shared")]
+    pub(crate) fn loader(&self) -> &L {
+        &self.0.loader
     }
 
     /// Its name, as the log, metrics and variables have it.
@@ -171,7 +179,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         let mut flights = HashMap::new();
         {
             let mut changing = self.0.lock();
-            let mut to_load = Vec::new();
+            let (mut to_load, mut held_back) = (Vec::new(), HashMap::new());
             for key in missing {
                 match self.0.way(&mut changing, &key, deadline) {
                     Way::Now(answer) => drop(answers.insert(key, answer)),
@@ -180,11 +188,16 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
                         flight.or_insert((ticket, Vec::new())).1.push(key);
                     }
                     Way::Load => to_load.push(key),
+                    Way::Near(error) => drop(held_back.insert(key, error)),
                 }
             }
-            if !to_load.is_empty() {
-                let ticket = flight::start(&self.0, &mut changing, to_load.clone(), deadline);
-                flights.insert(ticket.flight_id(), (ticket, to_load));
+            let near = held_back.keys().cloned().collect();
+            for (keys, held_back) in [(to_load, HashMap::new()), (near, held_back)] {
+                if !keys.is_empty() {
+                    let (cache, asked) = (&self.0, keys.clone());
+                    let ticket = flight::start(cache, &mut changing, asked, held_back, deadline);
+                    flights.insert(ticket.flight_id(), (ticket, keys));
+                }
             }
         }
         let landings = join_all(flights.values().map(|(ticket, _)| ticket.wait()));
@@ -228,6 +241,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         let answer = ttl::Answer {
             found: Some(value.into()),
             fresh_for: None,
+            age: Duration::ZERO,
             sent: now,
         };
         let entry = Arc::new(self.0.entry_of(key, answer, now));
@@ -258,6 +272,9 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
             loads: counters.loads.get(),
             load_errors: counters.load_errors.get(),
             evictions: counters.evictions.get(),
+            shared_hits: counters.shared_hits.get(),
+            shared_misses: counters.shared_misses.get(),
+            shared_errors: counters.shared_errors.get(),
             waiting: Duration::from_micros(counters.waiting_micros.get()),
             entries: self.0.entries.count(),
             bytes: self.0.entries.bytes(),
@@ -334,6 +351,9 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         if !self.rules.bypass()
             && let Some(error) = changing.back_off.error(key, now)
         {
+            if L::HAS_NEAR {
+                return Way::Near(error);
+            }
             return Way::Now(self.or_stale(key, error, deadline));
         }
         if let Some(flight) = seat {
@@ -373,7 +393,9 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
             Err(error) => error,
         };
         // Here alone: what a back-off answers would be a line for each request of an outage.
-        if let Some((Freshness::Stale, _)) = self.cached(key) {
+        if !ticket.is_near()
+            && let Some((Freshness::Stale, _)) = self.cached(key)
+        {
             tracing::warn!(kind = self.name, ?key, cause = %error, "a stale value was served");
         }
         self.or_stale(key, error, deadline)

@@ -30,6 +30,9 @@ use crate::clock::{Clock, SystemClock};
 /// requests under way. Measured at 20 MB without TLS; the rest is room for large batches.
 const RUNTIME_MB: u64 = 48;
 
+#[cfg(feature = "shared")]
+const NAMES: &str = "1 to 255 of A-Z a-z 0-9 _ -";
+
 /// What a kind has of its own: the ends of its variables' names.
 const OF_A_KIND: [&str; 4] = [
     "ABSENT_TTL_SECONDS",
@@ -164,6 +167,17 @@ impl Environment {
         })
     }
 
+    /// One that AWS gives things.
+    #[cfg(feature = "shared")]
+    pub(crate) fn name(&mut self, variable: &str) -> Option<String> {
+        self.value(variable, NAMES, |name| text(name, 1, b"_-"))
+    }
+
+    #[cfg(feature = "shared")]
+    pub(crate) fn required_name(&mut self, variable: &str) -> String {
+        self.required(variable, NAMES, |name| text(name, 1, b"_-"))
+    }
+
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
     }
@@ -192,10 +206,8 @@ impl Environment {
             .map(|name| self.stated(&format!("CACHE_{name}")));
         let of_kinds = kinds.collect();
         self.reject_variables_of_no_kind(&names);
-        let of_lambda = |name| self.variables.get(name).and_then(|value| value.to_str());
-        let of_lambda = |name| of_lambda(name).unwrap_or("local").to_string();
-        let function_name = of_lambda("AWS_LAMBDA_FUNCTION_NAME");
-        let function_version = of_lambda("AWS_LAMBDA_FUNCTION_VERSION");
+        let function_name = self.of_lambda("AWS_LAMBDA_FUNCTION_NAME");
+        let function_version = self.of_lambda("AWS_LAMBDA_FUNCTION_VERSION");
         let metrics_namespace = self.value(
             "METRICS_NAMESPACE",
             "1 to 255 of A-Z a-z 0-9 . - _ / # : and spaces",
@@ -218,6 +230,12 @@ impl Environment {
         }
     }
 
+    /// What Lambda says of the function.
+    pub(crate) fn of_lambda(&self, name: &str) -> String {
+        let value = self.variables.get(name).and_then(|value| value.to_str());
+        value.unwrap_or("local").to_string()
+    }
+
     /// The variables of one kind, or of all.
     fn stated(&mut self, prefix: &str) -> Stated {
         let policies = "fixed, per-item, immutable";
@@ -238,7 +256,7 @@ impl Environment {
         }
     }
 
-    fn number(&mut self, name: &str, least: u64, most: u64) -> Option<u64> {
+    pub(crate) fn number(&mut self, name: &str, least: u64, most: u64) -> Option<u64> {
         let allowed = format!("a whole number from {least} to {most}");
         self.value(name, &allowed, |value| {
             // `parse` would take a plus sign.

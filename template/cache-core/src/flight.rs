@@ -36,6 +36,8 @@ pub(crate) struct Flight<K, V, E> {
     /// Before the read is sent: what the source answers may be as old as that.
     sent: Reading,
     started: Instant,
+    /// It does not ask the source, which is left alone.
+    is_near: bool,
     progress: Mutex<Progress<K, V, E>>,
 }
 
@@ -198,6 +200,11 @@ impl<K: Key, V: Value, E: Send + Sync + 'static> Ticket<K, V, E> {
             .unwrap_or(Err(Error::LoaderPanicked))
     }
 
+    /// Whether it answers without the source.
+    pub fn is_near(&self) -> bool {
+        self.flight.is_near
+    }
+
     /// The same for all tickets of one flight.
     pub fn flight_id(&self) -> usize {
         Arc::as_ptr(&self.flight).addr()
@@ -218,18 +225,22 @@ impl<K, V, E> Drop for Ticket<K, V, E> {
     }
 }
 
-/// Starts one load of `keys` and gives them their seats. Nothing is sent before it is polled.
+/// Starts one load of `keys` and gives them their seats. Nothing is sent before it is polled. Keys that are
+/// `held_back` fail like that if they are not known without the source.
 pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
     cache: &Arc<Inner<K, V, L>>,
     changing: &mut Changing<K, V, L::Error>,
     keys: Vec<K>,
+    held_back: HashMap<K, Error<L::Error>>,
     deadline: &Deadline,
 ) -> Ticket<K, V, L::Error> {
-    cache.counters.loads.add_one();
+    let is_near = !held_back.is_empty();
+    cache.counters.loads.add(u64::from(!is_near));
     let flight = Arc::new(Flight {
         until: deadline.share(),
         sent: cache.clock.now(),
         started: Instant::now(),
+        is_near,
         progress: Mutex::new(Progress {
             load: None,
             woken: true,
@@ -248,6 +259,7 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
         cache: Arc::clone(cache),
         flight: Arc::clone(&flight),
         keys,
+        held_back,
     };
     lock(&flight.progress).load = Some(load.fly().boxed());
     ticket
@@ -259,19 +271,24 @@ struct Running<K: Key, V: Value, L: Loader<K, V>> {
     flight: Arc<Flight<K, V, L::Error>>,
     /// Empty once the flight has landed.
     keys: Vec<K>,
+    held_back: HashMap<K, Error<L::Error>>,
 }
 
 impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
     async fn fly(mut self) -> Landed<K, V, L::Error> {
         let load = async {
             let (keys, until) = (self.keys.clone(), self.flight.until.clone());
+            if self.flight.is_near {
+                return Ok((false, self.outcomes(self.cache.loader.load_near(keys).await)));
+            }
             let known = |key: &K| self.cache.known(key);
             let loaded = self.cache.loader.reload(keys, &known, until).await?;
-            Ok(self.outcomes(loaded))
+            let of_source = |key| !loaded.age.contains_key(key) && !loaded.failed.contains_key(key);
+            Ok((self.keys.iter().any(of_source), self.outcomes(loaded)))
         };
         let error = match AssertUnwindSafe(load).catch_unwind().await {
-            Ok(Ok(outcomes)) => {
-                self.land(&outcomes);
+            Ok(Ok((source_answered, outcomes))) => {
+                self.land(&outcomes, source_answered);
                 return Arc::new(Ok(outcomes));
             }
             Ok(Err(error)) => Error::Load(Arc::new(error)),
@@ -286,17 +303,21 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
     fn outcomes(&self, mut loaded: Loaded<K, V, L::Error>) -> Outcomes<K, V, L::Error> {
         let cache = &self.cache;
         let now = cache.clock.now();
-        let mut outcome = |key: &K| match loaded.failed.remove(key) {
-            Some(error) => Err(Error::Load(Arc::new(error))),
-            None => {
-                let answer = Answer {
-                    found: loaded.found.remove(key),
-                    fresh_for: loaded.fresh_for.remove(key),
-                    sent: self.flight.sent,
-                };
-                let entry = cache.entry_of(key.clone(), answer, now);
-                Ok(Arc::new(entry))
+        let mut outcome = |key: &K| {
+            let age = loaded.age.remove(key);
+            match (loaded.failed.remove(key), self.held_back.get(key)) {
+                (Some(error), _) => return Err(Error::Load(Arc::new(error))),
+                (None, Some(error)) if age.is_none() => return Err(error.clone()),
+                _ => {}
             }
+            let answer = Answer {
+                found: loaded.found.remove(key),
+                fresh_for: loaded.fresh_for.remove(key),
+                age: age.unwrap_or_default(),
+                sent: self.flight.sent,
+            };
+            let entry = cache.entry_of(key.clone(), answer, now);
+            Ok(Arc::new(entry))
         };
         let keys = self.keys.iter();
         keys.map(|key| (key.clone(), outcome(key))).collect()
@@ -304,11 +325,12 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
 
     /// Gives up the seats, and stores what was not invalidated meanwhile. Key by key, so that others
     /// wait for one of them and not for a batch.
-    fn land(&mut self, outcomes: &Outcomes<K, V, L::Error>) {
+    fn land(&mut self, outcomes: &Outcomes<K, V, L::Error>, source_answered: bool) {
         let failed = outcomes
             .iter()
             .filter_map(|(key, outcome)| Some((key, outcome.as_ref().err()?)));
-        let failed: Vec<_> = failed.collect();
+        // Who was held back fails for what has been counted.
+        let failed: Vec<_> = failed.filter(|_| !self.flight.is_near).collect();
         if let Some((key, error)) = failed.first() {
             // Of many the first: they mostly fail for one reason.
             self.count_failure(key, error, failed.len());
@@ -320,13 +342,15 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
             let weigh = |error| self.cache.failure_bytes(key, error);
             let bytes = outcome.as_ref().err().map_or(0, weigh);
             let mut changing = self.cache.lock();
-            if outcome.is_ok() {
+            if source_answered && outcome.is_ok() {
                 changing.back_off.source_answered();
             }
             if !changing.free_seat(key, &self.flight) {
                 continue;
             }
             match outcome {
+                Ok(entry) if self.flight.is_near => self.cache.store(&mut changing, entry),
+                Err(_) if self.flight.is_near => {}
                 Ok(entry) => {
                     changing.back_off.take(key);
                     self.cache.store(&mut changing, entry);

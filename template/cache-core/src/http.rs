@@ -79,6 +79,7 @@ use reqwest::header::{
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::kinds::{Kind, Source};
 use crate::{Cache, Deadline, Found, Key, Loaded, Loader, ReadError, source};
@@ -244,7 +245,7 @@ impl Target {
 }
 
 /// What was fetched, with what it takes to ask whether it is still the same.
-#[derive(Debug, Default, MemSize)]
+#[derive(Debug, Default, Deserialize, MemSize, Serialize)]
 pub struct Fetched<T> {
     value: T,
     etag: Option<String>,

@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use mem_dbg::{MemSize, SizeFlags};
 
+use crate::builder::Basics;
 use crate::clock::Clock;
 use crate::dynamodb::{ItemKey, ItemLoader, Query, QueryLoader, Table, TableKey};
 use crate::environment::{Environment, EnvironmentError, Policy, Settings, Stated};
 use crate::invocation::Invocation;
 use crate::metrics::Metrics;
-use crate::{Cache, Key, LEAST_MEMORY, Loader, Stats, TtlPolicy, Value};
+use crate::ttl::Rules;
+use crate::{Builder, Cache, Key, LEAST_MEMORY, Loader, Stats, TtlPolicy, Value};
 
 /// Declares the kinds of data that a function caches.
 ///
@@ -136,7 +138,13 @@ macro_rules! caches {
     };
     (@kind ($($source:ident: $type:ty),* $(,)?) $cache:ty, $declaration:expr) => {{
         // Each source with the kind's types, so that a closure need not name them.
-        $(let $source = $crate::kinds::Source::<_, $cache>::new(&$source); let _ = &$source;)*
+        $(
+            let $source = $crate::kinds::Source::<
+                _,
+                <$cache as $crate::kinds::CacheType>::Unshared,
+            >::new(&$source);
+            let _ = &$source;
+        )*
         $declaration
     }};
 }
@@ -149,12 +157,22 @@ pub trait CacheType {
     type Value: Value;
     /// Of its loader.
     type Loader: Loader<Self::Key, Self::Value>;
+    /// It without a second level: what a source makes.
+    type Unshared;
+
+    /// One that was made.
+    fn of(cache: Cache<Self::Key, Self::Value, Self::Loader>) -> Self;
 }
 
 impl<K: Key, V: Value, L: Loader<K, V>> CacheType for Cache<K, V, L> {
     type Key = K;
     type Value = V;
     type Loader = L;
+    type Unshared = Self;
+
+    fn of(cache: Self) -> Self {
+        cache
+    }
 }
 
 /// The kind of a cache.
@@ -212,13 +230,16 @@ where
         query: impl Fn(&K) -> Q + Send + Sync + 'static,
     ) -> Kind<K, Arc<Vec<T>>, QueryLoader<K, T>> {
         let mut kind = Kind::of(QueryLoader::new(self.source.borrow(), query));
-        kind.prepare = |loader, policy, clock| match policy {
-            TtlPolicy::PerItem(_) => loader.without_ended(clock),
+        kind.prepare = |loader, basics| match basics.rules.policy {
+            TtlPolicy::PerItem(_) => loader.without_ended(Arc::clone(&basics.clock)),
             TtlPolicy::Fixed(_) | TtlPolicy::Immutable => loader,
         };
         kind
     }
 }
+
+/// Gives a loader what it needs of its cache, and the cache what its loader asks for.
+pub(crate) type Prepare<L> = fn(L, &mut Basics) -> L;
 
 /// What is declared of one kind: where it comes from, how long it lives, and how much of the memory
 /// it gets. What is not stated here the [`environment`](crate::environment) says.
@@ -231,7 +252,7 @@ pub struct Kind<K, V, L> {
     public: bool,
     /// What key and value have allocated, in bytes.
     heap: fn(&K, Option<&V>) -> usize,
-    prepare: fn(L, TtlPolicy, Arc<dyn Clock>) -> L,
+    prepare: Prepare<L>,
 }
 
 /// What `value` has allocated beside itself. What an `Arc` holds counts for each value that has it.
@@ -255,7 +276,7 @@ impl<K: MemSize, V: MemSize, L> Kind<K, V, L> {
             absent: None,
             public: false,
             heap: |key, value| heap(key) + value.map_or(0, heap),
-            prepare: |loader, _, _| loader,
+            prepare: |loader, _| loader,
         }
     }
 }
@@ -314,9 +335,27 @@ impl<K, V, L> Kind<K, V, L> {
         self
     }
 
-    fn map(mut self, change: impl FnOnce(L) -> L) -> Self {
+    pub(crate) fn map(mut self, change: impl FnOnce(L) -> L) -> Self {
         self.loader = change(self.loader);
         self
+    }
+
+    /// With a loader in front of the one that it has.
+    #[cfg(feature = "shared")]
+    pub(crate) fn behind<M>(
+        self,
+        front: impl FnOnce(L, Prepare<L>) -> M,
+        prepare: Prepare<M>,
+    ) -> Kind<K, V, M> {
+        Kind {
+            loader: front(self.loader, self.prepare),
+            stated: self.stated,
+            weight: self.weight,
+            absent: self.absent,
+            public: self.public,
+            heap: self.heap,
+            prepare,
+        }
     }
 }
 
@@ -445,10 +484,7 @@ pub struct Checked {
 
 impl Checked {
     /// Makes the cache of a kind, and registers it.
-    pub fn build<K: Key, V: Value, L: Loader<K, V>>(
-        &mut self,
-        declared: Declared<Cache<K, V, L>>,
-    ) -> Cache<K, V, L> {
+    pub fn build<C: CacheType>(&mut self, declared: Declared<C>) -> C {
         let Declared { name, kind, stated } = declared;
         let (policy, absent_ttl, stale_if_error) = stated.within(self.settings.for_all);
         let policy = if self.settings.enabled {
@@ -457,16 +493,22 @@ impl Checked {
             TtlPolicy::Fixed(Duration::ZERO)
         };
         let share = u128::from(self.spare) * u128::from(kind.weight) / u128::from(self.weights);
-        let loader = (kind.prepare)(kind.loader, policy, Arc::clone(&self.clock));
-        let mut builder = Cache::builder(loader)
-            .name(name)
-            .ttl(policy)
-            .absent_ttl(absent_ttl)
-            .stale_if_error(stale_if_error)
-            .jitter_percent(self.settings.jitter_percent)
+        let mut basics = Basics {
+            name,
+            clock: Arc::clone(&self.clock),
+            rules: Rules {
+                policy,
+                absent_ttl,
+                stale_if_error,
+                jitter_percent: self.settings.jitter_percent,
+                near_ttl: None,
+            },
+            counters: Arc::default(),
+        };
+        let loader = (kind.prepare)(kind.loader, &mut basics);
+        let mut builder = Builder::new(loader, basics)
             .memory(LEAST_MEMORY + share as u64, kind.heap)
-            .public(kind.public)
-            .clock(Arc::clone(&self.clock));
+            .public(kind.public);
         if let Some(absent) = kind.absent {
             builder = builder.absent_as(absent);
         }
@@ -477,7 +519,7 @@ impl Checked {
         let registered = cache.clone();
         self.caches
             .push((name, Box::new(move || registered.stats())));
-        cache
+        C::of(cache)
     }
 
     /// All that were made.

@@ -149,6 +149,8 @@ pub mod metrics;
 pub mod parameters;
 #[cfg(feature = "secrets")]
 pub mod secrets;
+#[cfg(feature = "shared")]
+pub mod shared;
 mod source;
 mod stats;
 mod store;

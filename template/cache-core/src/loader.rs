@@ -59,6 +59,19 @@ pub trait Loader<K, V>: Send + Sync + 'static {
         let _ = known;
         self.load(keys, until)
     }
+
+    /// Whether it can answer without its source: whether there is any use in [`load_near`](Self::load_near).
+    const HAS_NEAR: bool = false;
+
+    /// What is known of `keys` without their source, which has failed and is left alone for a moment. A key that has
+    /// no [`Loaded::age`] is not known.
+    fn load_near(
+        &self,
+        keys: Vec<K>,
+    ) -> impl Future<Output = Loaded<K, V, Self::Error>> + Send {
+        drop(keys);
+        async { Loaded::default() }
+    }
 }
 
 /// What a load brought. A key in neither map does not exist: that is cached as its absence.
@@ -71,6 +84,8 @@ pub struct Loaded<K, V, E> {
     /// says so. Zero: not at all. Who joined the load while it was under way has its answer all the same. Only
     /// [`TtlPolicy::PerItem`](crate::TtlPolicy::PerItem) looks at this.
     pub fresh_for: HashMap<K, Duration>,
+    /// How old an answer already was when it came, where somebody else had read it. It counts from its read on.
+    pub age: HashMap<K, Duration>,
 }
 
 impl<K, V, E> Default for Loaded<K, V, E> {
@@ -79,6 +94,7 @@ impl<K, V, E> Default for Loaded<K, V, E> {
             found: HashMap::new(),
             failed: HashMap::new(),
             fresh_for: HashMap::new(),
+            age: HashMap::new(),
         }
     }
 }

@@ -20,6 +20,12 @@ pub struct Stats {
     pub load_errors: u64,
     /// Entries that had to make room.
     pub evictions: u64,
+    /// Keys that a load found in the second level; none where there is no such level.
+    pub shared_hits: u64,
+    /// Keys that it asked the second level for in vain.
+    pub shared_misses: u64,
+    /// How often the second level failed, or had what cannot be used.
+    pub shared_errors: u64,
     /// Time that callers waited for loads until they were answered, added up.
     pub waiting: Duration,
     /// Entries that are held now, cached absences included.
@@ -47,6 +53,9 @@ pub(crate) struct Counters {
     pub loads: Counter,
     pub load_errors: Counter,
     pub evictions: Counter,
+    pub shared_hits: Counter,
+    pub shared_misses: Counter,
+    pub shared_errors: Counter,
     pub waiting_micros: Counter,
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Answer<V> {
     pub found: Option<Found<V>>,
     /// As in [`Loaded`](crate::Loaded).
     pub fresh_for: Option<Duration>,
+    /// How old it already was when it came.
+    pub age: Duration,
     /// When its read was sent.
     pub sent: Reading,
 }
@@ -37,6 +39,8 @@ pub(crate) struct Rules {
     pub absent_ttl: Duration,
     pub stale_if_error: Duration,
     pub jitter_percent: u8,
+    /// For how long an entry is fresh in this environment at most, where there is a level behind it.
+    pub near_ttl: Option<Duration>,
 }
 
 impl Rules {
@@ -52,6 +56,7 @@ impl Rules {
             TtlPolicy::Fixed(ttl) | TtlPolicy::PerItem(ttl) => ttl.min(self.absent_ttl),
             TtlPolicy::Immutable => self.absent_ttl,
         };
+        let shortest = shortest.min(self.near_ttl.unwrap_or(shortest));
         if shortest.is_zero() {
             SAME_MOMENT
         } else {
@@ -69,16 +74,21 @@ impl Rules {
         shorten: f64,
         absent: Option<fn() -> V>,
     ) -> (Option<V>, Lifetime) {
-        let per_item = matches!(self.policy, TtlPolicy::PerItem(_));
+        let per_item = self.is_per_item();
         let longest = answer.fresh_for.filter(|_| per_item);
-        let lifetime = |ttl: Duration, stale_for, expires_at| Lifetime::Until {
-            sent: answer.sent,
-            fresh_for: self.jittered(ttl.min(longest.unwrap_or(ttl)), shorten),
-            stale_for: match longest {
-                Some(Duration::ZERO) => Duration::ZERO,
-                _ => stale_for,
-            },
-            expires_at,
+        let lifetime = |ttl: Duration, stale_for, expires_at| {
+            let whole = ttl.min(longest.unwrap_or(ttl));
+            let left = self.jittered(whole, shorten).saturating_sub(answer.age);
+            let near = self.near_ttl.map(|near| self.jittered(near, shorten));
+            Lifetime::Until {
+                sent: answer.sent,
+                fresh_for: left.min(near.unwrap_or(left)),
+                stale_for: match longest {
+                    Some(Duration::ZERO) => Duration::ZERO,
+                    _ => stale_for,
+                },
+                expires_at,
+            }
         };
         let found = answer.found;
         let found = found.filter(|found| !(per_item && has_ended(found.expires_at, now)));
@@ -94,11 +104,30 @@ impl Rules {
             return (value, lifetime(ttl, stale_for, None));
         };
         let lifetime = match self.policy {
-            TtlPolicy::Immutable => Lifetime::Forever,
+            TtlPolicy::Immutable if self.near_ttl.is_none() => Lifetime::Forever,
+            TtlPolicy::Immutable => lifetime(Duration::MAX, self.stale_if_error, None),
             TtlPolicy::Fixed(ttl) => lifetime(ttl, self.stale_if_error, None),
             TtlPolicy::PerItem(ttl) => lifetime(ttl, self.stale_if_error, expires_at),
         };
         (Some(value), lifetime)
+    }
+
+    /// For how long an answer is fresh from now on, wherever it is kept: to the last moment of its whole TTL.
+    #[cfg(feature = "shared")]
+    pub fn left<V>(&self, answer: &Answer<V>, now: Reading) -> Duration {
+        let expires_at = answer.found.as_ref().map(|found| found.expires_at);
+        if expires_at.is_some_and(|end| has_ended(end, now)) && self.is_per_item() {
+            return Duration::ZERO;
+        }
+        let rules = Rules { near_ttl: None, ..*self };
+        let found = expires_at.map(|expires_at| Found { value: (), expires_at });
+        let Answer { fresh_for, age, sent, .. } = *answer;
+        let answer = Answer { found, fresh_for, age, sent };
+        rules.judge(answer, now, 0.0, None).1.left(now)
+    }
+
+    fn is_per_item(&self) -> bool {
+        matches!(self.policy, TtlPolicy::PerItem(_))
     }
 
     /// Entries loaded together would expire together, and all environments would load again at
@@ -197,6 +226,7 @@ mod tests {
                 absent_ttl: Duration::ZERO,
                 stale_if_error: Duration::ZERO,
                 jitter_percent,
+                near_ttl: None,
             };
             rules.jittered(ttl, shorten)
         };

@@ -1,0 +1,75 @@
+//! Passwords of ElastiCache that the function's role signs.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_dynamodb::config::{Credentials, ProvideCredentials};
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4;
+use aws_types::SdkConfig;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+/// How long ElastiCache takes one for a new connection: no longer than this.
+const EXPIRES: Duration = Duration::from_secs(900);
+
+type Login = dyn Fn() -> BoxFuture<'static, Result<Option<(String, String)>, String>> + Send + Sync;
+
+pub(super) fn login(
+    config: &SdkConfig,
+    user: String,
+    cache: String,
+    serverless: bool,
+) -> Arc<Login> {
+    let config = config.clone();
+    Arc::new(move || {
+        let (config, user, cache) = (config.clone(), user.clone(), cache.clone());
+        let login = async move {
+            let provider = config.credentials_provider().ok_or("there are no credentials of AWS")?;
+            let region = config.region().ok_or("there is no region of AWS")?;
+            let credentials = provider.provide_credentials().await;
+            let credentials = credentials.map_err(|error| error.to_string())?;
+            let now = SystemTime::now();
+            let password = sign_in(credentials, region.as_ref(), &user, &cache, serverless, now)?;
+            Ok(Some((user, password)))
+        };
+        login.boxed()
+    })
+}
+
+/// A request to connect, signed in its query: without its scheme it is the password.
+/// <https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/auth-iam.html>
+fn sign_in(
+    credentials: Credentials,
+    region: &str,
+    user: &str,
+    cache: &str,
+    serverless: bool,
+    now: SystemTime,
+) -> Result<String, String> {
+    let identity = credentials.into();
+    let mut settings = SigningSettings::default();
+    settings.signature_location = SignatureLocation::QueryParams;
+    settings.expires_in = Some(EXPIRES);
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name("elasticache")
+        .time(now)
+        .settings(settings)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut url = format!("http://{cache}/?Action=connect&User={user}");
+    if serverless {
+        url += "&ResourceType=ServerlessCache";
+    }
+    let headers = [("host", cache)].into_iter();
+    let signable = SignableRequest::new("GET", &url, headers, SignableBody::Bytes(&[]));
+    let signed = signable.and_then(|signable| sign(signable, &parameters.into()));
+    let (signed, _) = signed.map_err(|error| error.to_string())?.into_parts();
+    let mut request = http::Request::get(url).body(()).map_err(|error| error.to_string())?;
+    signed.apply_to_request_http1x(&mut request);
+    Ok(request.uri().to_string().trim_start_matches("http://").to_string())
+}

@@ -1,0 +1,515 @@
+//! A second level that all environments share: Valkey or Redis, such as ElastiCache.
+//!
+//! A kind that is declared [`shared`](crate::kinds::Kind::shared) is looked up in this environment's memory, then in
+//! the second level, then in its source, and fills both.
+//!
+//! ```
+//! use cache_core::caches;
+//! use cache_core::dynamodb::{Items, Table};
+//! use cache_core::shared::{Shared, Valkey};
+//! use mem_dbg::MemSize;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Deserialize, MemSize, Serialize)]
+//! pub struct Plan { name: String }
+//!
+//! caches! {
+//!     pub struct Caches(table: &Table, valkey: &Valkey) {
+//!         plans: Shared<Items<String, Plan>> =
+//!             table.item(|id| format!("PLAN#{id}")).shared(&valkey).ttl(600).near_ttl(5);
+//!     }
+//! }
+//! ```
+//!
+//! # What is promised
+//! - **A value is as old as its read from the source**, whoever read it: its age counts on in the second level and in
+//!   every environment, until its TTL is over for all of them. This rests on the wall clocks of the environments: as
+//!   far as they differ, so far may a value outlive its TTL. One from the future is a miss, and the server ends
+//!   each value by its own clock.
+//! - **An invalidation or a put wins over loads in flight**, here and elsewhere: what they read is not stored. Other
+//!   environments answer with what is in their memory for the near TTL at most.
+//! - **It may fail.** Then the source answers. What is asked of it takes no longer than `CACHE_SHARED_TIMEOUT_MS`, and
+//!   after a failure it is left alone for 200 ms, doubling to 2 s.
+//! - **Nothing runs behind a response**: who loads a value waits until it is stored.
+//!
+//! # How a load in flight is kept from storing what is old
+//! Each content begins with a random stamp. Who finds none leaves one behind for 30 seconds: a lease. What was
+//! read from the source is stored only if the stamp that was there before is there still. An
+//! invalidation removes the stamp, a put replaces it, and a lost one only means that nothing is stored.
+//!
+//! # Who can read it
+//! Whoever may connect to the server reads the values of all who use it. Keys begin with
+//! `CACHE_SHARED_NAME`, the kind's name and its schema.
+
+mod iam;
+mod server;
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::time::Duration;
+
+use redis::{Cmd, Value as Reply, cmd};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+pub use server::Valkey;
+
+use crate::builder::Basics;
+use crate::kinds::{CacheType, Kind, Prepare};
+use crate::ttl::Answer;
+use crate::{Cache, Deadline, Found, Key, Loaded, Loader, Value};
+
+/// How long who found nothing may take to store what the source answers.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Memory keeps a value for no longer, unless the kind says so.
+const NEAR_TTL: Duration = Duration::from_secs(10);
+
+/// In bytes. What is larger is not stored.
+const LARGEST: usize = 1024 * 1024;
+
+/// Of a write that has to reach the second level.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Stores what was read, if what was there before still is.
+const FILL: &str = "if redis.call('GETRANGE', KEYS[1], 0, 15) == ARGV[1] then \
+                    return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end";
+
+/// What a key of a shared kind has to be: others than this process have to know it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key in the second level",
+    note = "derive `serde::Serialize` for it"
+)]
+pub trait SharedKey: Key + Serialize {}
+
+impl<K: Key + Serialize> SharedKey for K {}
+
+/// What a value of a shared kind has to be.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored in the second level",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for what is in it"
+)]
+pub trait SharedValue: Value + Serialize + DeserializeOwned {}
+
+impl<V: Value + Serialize + DeserializeOwned> SharedValue for V {}
+
+/// The second level was not reached by a write. What it holds may be served, here too, until its TTL is over.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the second level was not reached: {0}")]
+pub struct Unreached(String);
+
+/// The cache of a kind, with a second level: `Shared<Items<String, Plan>>`.
+pub type Shared<C> =
+    SharedCache<<C as CacheType>::Key, <C as CacheType>::Value, <C as CacheType>::Loader>;
+
+/// A [`Cache`] whose writes reach the second level.
+pub struct SharedCache<K, V, L>(Cache<K, V, SharedLoader<K, V, L>>)
+where
+    K: SharedKey,
+    V: SharedValue,
+    L: Loader<K, V, Error: Clone>;
+
+impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> Clone for SharedCache<K, V, L> {
+    fn clone(&self) -> Self {
+        SharedCache(self.0.clone())
+    }
+}
+
+impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> Deref for SharedCache<K, V, L> {
+    type Target = Cache<K, V, SharedLoader<K, V, L>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> CacheType
+    for SharedCache<K, V, L>
+{
+    type Key = K;
+    type Value = V;
+    type Loader = SharedLoader<K, V, L>;
+    type Unshared = Cache<K, V, L>;
+
+    fn of(cache: Cache<K, V, Self::Loader>) -> Self {
+        SharedCache(cache)
+    }
+}
+
+impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedCache<K, V, L> {
+    /// As [`Cache::invalidate`], and in the second level. Other environments answer with what is in their memory
+    /// for the near TTL at most.
+    ///
+    /// # Errors
+    /// Where the second level is not reached before `deadline`, or within two attempts of a second.
+    ///
+    /// # Cancellation
+    /// Safe to drop; whether it has reached the second level is not known then.
+    pub async fn invalidate<Q>(&self, key: &Q, deadline: &Deadline) -> Result<(), Unreached>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let key: K = key.to_owned();
+        // Again behind it: what was read from the second level meanwhile was not gone there yet.
+        self.0.invalidate(&key);
+        let delete = |name| cmd("DEL").arg(name).take();
+        let reached = self.write(deadline, &key, delete).await;
+        self.0.invalidate(&key);
+        reached
+    }
+
+    /// As [`Cache::put`], and in the second level. Other environments answer with what is in their memory for the
+    /// near TTL at most.
+    ///
+    /// # Errors
+    /// As [`invalidate`](Self::invalidate). This environment has the value all the same.
+    ///
+    /// # Cancellation
+    /// Safe to drop; whether it has reached the second level is not known then.
+    pub async fn put(
+        &self,
+        key: K,
+        value: impl Into<Found<V>>,
+        deadline: &Deadline,
+    ) -> Result<(), Unreached> {
+        let found = value.into();
+        let loader = self.0.loader();
+        let sent = loader.basics.clock.now();
+        let answer = Answer {
+            found: Some(found),
+            fresh_for: None,
+            age: Duration::ZERO,
+            sent,
+        };
+        let content = loader.content(&answer);
+        let Some(found) = answer.found else {
+            return Ok(());
+        };
+        self.0.put(key.clone(), found.clone());
+        let write = |name| match content {
+            Some((content, left)) => {
+                let set = cmd("SET").arg(name).arg(content).arg("PX").arg(left).take();
+                set
+            }
+            None => cmd("DEL").arg(name).take(),
+        };
+        let reached = self.write(deadline, &key, write).await;
+        self.0.put(key, found);
+        reached
+    }
+
+    async fn write(
+        &self,
+        deadline: &Deadline,
+        key: &K,
+        write: impl FnOnce(String) -> Cmd,
+    ) -> Result<(), Unreached> {
+        let loader = self.0.loader();
+        let Some(name) = loader.name(key) else {
+            return Ok(());
+        };
+        let write = loader.valkey.write(WRITE_TIMEOUT, write(name));
+        let written = deadline.limit(write).await;
+        let written = written.unwrap_or_else(|| Err("the deadline passed".into()));
+        written.map_err(|error| {
+            loader.basics.counters.shared_errors.add_one();
+            Unreached(error)
+        })
+    }
+}
+
+impl<K, V, L> Kind<K, V, L>
+where
+    K: SharedKey,
+    V: SharedValue,
+    L: Loader<K, V, Error: Clone>,
+{
+    /// Puts a second level behind this environment's memory, which all environments share: see
+    /// [`shared`](crate::shared). What the source is told comes before it, `consistent()` say.
+    pub fn shared(self, valkey: &Valkey) -> Kind<K, V, SharedLoader<K, V, L>> {
+        let shared = |inner, prepare| SharedLoader {
+            inner,
+            prepare,
+            valkey: valkey.clone(),
+            schema: 1,
+            near_ttl: None,
+            basics: Basics::default(),
+            caches: std::marker::PhantomData,
+        };
+        self.behind(shared, SharedLoader::prepared)
+    }
+}
+
+impl<K, V, L> Kind<K, V, SharedLoader<K, V, L>> {
+    /// This environment's memory answers for so many seconds before it asks the second level again: as
+    /// long another environment's write may go unseen. Default: 10, or the TTL where that is less.
+    pub fn near_ttl(self, seconds: u64) -> Self {
+        self.map(|loader| SharedLoader {
+            near_ttl: Some(Duration::from_secs(seconds)),
+            ..loader
+        })
+    }
+
+    /// The number of the values' form, 1 from the start. Raise it with every change after which what older code
+    /// stored would be read as what it is not. Each number has its own values.
+    pub fn schema(self, number: u32) -> Self {
+        self.map(|loader| SharedLoader {
+            schema: number,
+            ..loader
+        })
+    }
+}
+
+/// Asks the second level, and then the source.
+pub struct SharedLoader<K, V, L> {
+    inner: L,
+    prepare: Prepare<L>,
+    valkey: Valkey,
+    schema: u32,
+    near_ttl: Option<Duration>,
+    /// The cache's, but with the whole TTL.
+    basics: Basics,
+    caches: std::marker::PhantomData<fn(K) -> V>,
+}
+
+/// A content, behind its stamp.
+#[derive(Deserialize, Serialize)]
+struct Content<V> {
+    /// When its read from the source was sent, in milliseconds since the Unix epoch.
+    sent: u64,
+    /// For how many milliseconds the source wants it to be kept.
+    keep: Option<u64>,
+    /// Its own end, in seconds since the Unix epoch.
+    end: Option<u64>,
+    known: Known<V>,
+}
+
+#[derive(Deserialize, Serialize)]
+enum Known<V> {
+    Value(V),
+    Absent,
+}
+
+/// The names in the second level of what may be stored there, and the stamps that have to be there still.
+type Stamps<K> = HashMap<K, (String, Vec<u8>)>;
+
+impl<K, V, L> SharedLoader<K, V, L> {
+    fn prepared(mut self, basics: &mut Basics) -> Self {
+        self.inner = (self.prepare)(self.inner, basics);
+        self.basics = basics.clone();
+        let never_changes = basics.rules.policy == crate::TtlPolicy::Immutable;
+        let default = (!never_changes).then_some(NEAR_TTL);
+        basics.rules.near_ttl = self.near_ttl.or(default);
+        self
+    }
+}
+
+impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K, V, L> {
+    /// None where the second level is switched off.
+    fn name(&self, key: &K) -> Option<String> {
+        let prefix = self.valkey.prefix()?;
+        match serde_json::to_string(key) {
+            Ok(key) => Some(format!("{prefix}:{}:{}:{key}", self.basics.name, self.schema)),
+            Err(error) => {
+                self.unusable(&error);
+                None
+            }
+        }
+    }
+
+    fn unusable(&self, cause: &dyn std::fmt::Display) {
+        self.basics.counters.shared_errors.add_one();
+        tracing::warn!(kind = self.basics.name, %cause, "the second level cannot hold this");
+    }
+
+    /// A content with a new stamp, and for how many milliseconds it is fresh.
+    fn content(&self, answer: &Answer<V>) -> Option<(Vec<u8>, u64)> {
+        let left = self.basics.rules.left(answer, self.basics.clock.now());
+        // A TTL of a century is as good as none, and a number that the server takes.
+        let left = left.min(Duration::from_secs(100 * 365 * 86_400)).as_millis() as u64;
+        if left == 0 {
+            return None;
+        }
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let content = Content {
+            sent: millis(answer.sent.wall),
+            keep: answer.fresh_for.map(millis),
+            end: answer.found.as_ref().and_then(|found| found.expires_at),
+            known: match &answer.found {
+                Some(found) => Known::Value(&found.value),
+                None => Known::Absent,
+            },
+        };
+        let mut bytes = stamp();
+        match serde_json::to_writer(&mut bytes, &content) {
+            Err(error) => self.unusable(&error),
+            Ok(()) if bytes.len() > LARGEST => {
+                self.unusable(&format!("it is larger than {LARGEST} bytes"));
+            }
+            Ok(()) => return Some((bytes, left)),
+        }
+        None
+    }
+
+    /// The stamp of a content, and what of it can be used now.
+    fn seen(&self, content: &[u8]) -> (Vec<u8>, Option<Answer<V>>) {
+        let (stamp, text) = content.split_at(content.len().min(16));
+        let stamp = stamp.to_vec();
+        // Somebody is reading the source.
+        if text.is_empty() && stamp.len() == 16 {
+            return (stamp, None);
+        }
+        let now = self.basics.clock.now();
+        let content: Content<V> = match serde_json::from_slice(text) {
+            Ok(content) => content,
+            // serde's message may quote the value.
+            Err(error) => {
+                self.unusable(&format!("what is there cannot be decoded: {:?}", error.classify()));
+                return (stamp, None);
+            }
+        };
+        let age = now.wall.checked_sub(Duration::from_millis(content.sent));
+        let answer = age.map(|age| Answer {
+            found: match content.known {
+                Known::Value(value) => Some(Found {
+                    value,
+                    expires_at: content.end,
+                }),
+                Known::Absent => None,
+            },
+            fresh_for: content.keep.map(Duration::from_millis),
+            age,
+            sent: now,
+        });
+        let is_fresh = |answer: &Answer<V>| !self.basics.rules.left(answer, now).is_zero();
+        (stamp, answer.filter(is_fresh))
+    }
+
+    /// What the second level has, and of what it has not what may be replaced there. Nothing where it cannot be
+    /// asked.
+    async fn look_up(&self, keys: &[K]) -> (Loaded<K, V, L::Error>, Stamps<K>) {
+        let (mut loaded, mut stamps) = (Loaded::default(), HashMap::new());
+        let names = keys.iter().filter_map(|key| Some((key.clone(), self.name(key)?)));
+        let asked: Vec<_> = names.map(|(key, name)| (key, name, stamp())).collect();
+        let commands = asked.iter().map(|(_, name, lease)| {
+            let mut set = cmd("SET");
+            set.arg(name).arg(lease).arg("NX").arg("GET");
+            set.arg("PX").arg(LEASE.as_millis() as u64).take()
+        });
+        let commands: Vec<_> = commands.collect();
+        let Some(replies) = self.ask(commands).await else {
+            return (loaded, stamps);
+        };
+        let counters = &self.basics.counters;
+        for ((key, name, lease), reply) in asked.into_iter().zip(replies) {
+            let (stamp, answer) = match reply {
+                Some(Reply::Nil) => (lease, None),
+                Some(Reply::BulkString(content)) => self.seen(&content),
+                _ => {
+                    self.unusable(&"what is there is not a string");
+                    continue;
+                }
+            };
+            let Some(answer) = answer else {
+                counters.shared_misses.add_one();
+                stamps.insert(key, (name, stamp));
+                continue;
+            };
+            counters.shared_hits.add_one();
+            loaded.age.insert(key.clone(), answer.age);
+            loaded.fresh_for.extend(answer.fresh_for.map(|keep| (key.clone(), keep)));
+            loaded.found.extend(answer.found.map(|found| (key, found)));
+        }
+        (loaded, stamps)
+    }
+
+    async fn ask(&self, commands: Vec<Cmd>) -> Option<Vec<Option<Reply>>> {
+        if commands.is_empty() {
+            return None;
+        }
+        match self.valkey.ask(commands).await {
+            Ok(replies) => replies,
+            Err(error) => {
+                self.basics.counters.shared_errors.add_one();
+                if let Some(error) = error {
+                    tracing::warn!(kind = self.basics.name, %error, "the second level failed");
+                }
+                None
+            }
+        }
+    }
+}
+
+fn stamp() -> Vec<u8> {
+    fastrand::u128(..).to_be_bytes().to_vec()
+}
+
+impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> Loader<K, V>
+    for SharedLoader<K, V, L>
+{
+    type Error = L::Error;
+
+    async fn load(
+        &self,
+        keys: Vec<K>,
+        until: Deadline,
+    ) -> Result<Loaded<K, V, L::Error>, L::Error> {
+        self.reload(keys, &|_| None, until).await
+    }
+
+    async fn reload(
+        &self,
+        keys: Vec<K>,
+        known: &(dyn Fn(&K) -> Option<V> + Send + Sync),
+        until: Deadline,
+    ) -> Result<Loaded<K, V, L::Error>, L::Error> {
+        if self.basics.rules.bypass() {
+            return self.inner.reload(keys, known, until).await;
+        }
+        let (mut shared, stamps) = self.look_up(&keys).await;
+        let is_missing = |key: &K| !shared.age.contains_key(key);
+        let missing: Vec<K> = keys.into_iter().filter(is_missing).collect();
+        if missing.is_empty() {
+            return Ok(shared);
+        }
+        let sent = self.basics.clock.now();
+        let loaded = match self.inner.reload(missing.clone(), known, until).await {
+            Ok(loaded) => loaded,
+            Err(error) if shared.age.is_empty() => return Err(error),
+            // What the second level has is no less true.
+            Err(error) => {
+                let failed = missing.into_iter().map(|key| (key, error.clone()));
+                shared.failed = failed.collect();
+                return Ok(shared);
+            }
+        };
+        let mut fills = Vec::new();
+        for (key, (name, stamp)) in stamps {
+            if loaded.failed.contains_key(&key) {
+                continue;
+            }
+            let answer = Answer {
+                found: loaded.found.get(&key).cloned(),
+                fresh_for: loaded.fresh_for.get(&key).copied(),
+                age: Duration::ZERO,
+                sent,
+            };
+            if let Some((content, left)) = self.content(&answer) {
+                let mut fill = cmd("EVAL");
+                fill.arg(FILL).arg(1).arg(name);
+                fills.push(fill.arg(stamp).arg(content).arg(left).take());
+            }
+        }
+        self.ask(fills).await;
+        shared.found.extend(loaded.found);
+        shared.fresh_for.extend(loaded.fresh_for);
+        shared.failed = loaded.failed;
+        Ok(shared)
+    }
+
+    const HAS_NEAR: bool = true;
+
+    async fn load_near(&self, keys: Vec<K>) -> Loaded<K, V, L::Error> {
+        self.look_up(&keys).await.0
+    }
+}
