@@ -141,7 +141,10 @@ impl Lambda {
         ];
         let variables = always.iter().chain(variables).copied();
         let mut environment = Environment::of(variables).with_clock(Arc::clone(&clock) as _);
-        let valkey = change(Valkey::open(&mut environment, &SdkConfig::builder().build()));
+        let valkey = change(Valkey::open(
+            &mut environment,
+            &SdkConfig::builder().build(),
+        ));
         let caches = Caches::new(environment, world, &valkey).unwrap();
         Lambda { caches, clock }
     }
@@ -202,7 +205,13 @@ async fn what_one_environment_read_the_others_have() {
     let third = Lambda::new(&world, &endpoint(&server));
     let keys = ["a", "b", "nothing"].map(String::from);
     let answers = third.caches.rows.get_many(keys, &soon()).await;
-    let text = |key: &str| answers[key].as_ref().unwrap().as_ref().map(|row| row.text.as_str());
+    let text = |key: &str| {
+        answers[key]
+            .as_ref()
+            .unwrap()
+            .as_ref()
+            .map(|row| row.text.as_str())
+    };
     assert_eq!((text("b"), text("nothing")), (Some("second"), None));
     assert_eq!((answers.len(), world.reads()), (3, 1));
 }
@@ -226,7 +235,11 @@ async fn a_value_is_as_old_as_its_read_in_every_environment() {
         let other = Lambda::new(&world, &endpoint(&server));
         other.clock.advance(after * SECOND);
         assert_eq!(other.get("a").await.as_deref(), Some(a), "after {after} s");
-        assert_eq!(other.get("nothing").await.as_deref(), nothing, "after {after} s");
+        assert_eq!(
+            other.get("nothing").await.as_deref(),
+            nothing,
+            "after {after} s"
+        );
     }
 }
 
@@ -281,7 +294,11 @@ async fn values_end_as_they_say_themselves() {
         other.clock.advance(SECOND);
         other.caches.ending.get(key, &soon()).await.unwrap();
         let stats = other.caches.ending.stats();
-        assert_eq!((stats.shared_hits, stats.shared_misses, stats.hits), (1, 1, 0), "{key}");
+        assert_eq!(
+            (stats.shared_hits, stats.shared_misses, stats.hits),
+            (1, 1, 0),
+            "{key}"
+        );
     }
 }
 
@@ -338,8 +355,15 @@ async fn a_write_wins_over_loads_in_flight_elsewhere() {
                 *world.hold.lock().unwrap() = None;
                 world.set("a", "second");
                 if puts {
-                    let row = Row { text: "second".into() };
-                    writer.caches.rows.put("a".into(), row, &soon()).await.unwrap();
+                    let row = Row {
+                        text: "second".into(),
+                    };
+                    writer
+                        .caches
+                        .rows
+                        .put("a".into(), row, &soon())
+                        .await
+                        .unwrap();
                 } else {
                     writer.caches.rows.invalidate("a", &soon()).await.unwrap();
                 }
@@ -377,7 +401,9 @@ async fn a_removal_reaches_the_other_environments_within_the_near_ttl() {
 async fn nobody_who_comes_after_a_write_reads_what_was_before() {
     let server = SharedCache::start(&[]);
     let world = Arc::new(World::default());
-    let environments: Vec<_> = (0..4).map(|_| Lambda::new(&world, &endpoint(&server))).collect();
+    let environments: Vec<_> = (0..4)
+        .map(|_| Lambda::new(&world, &endpoint(&server)))
+        .collect();
     let environments = Arc::new(environments);
     let written = Arc::new(Mutex::new([0_usize; 3]));
     let work = (0..4_usize).map(|n| {
@@ -394,7 +420,9 @@ async fn nobody_who_comes_after_a_write_reads_what_was_before() {
                         let version = round + 1;
                         world.set(&key, &version.to_string());
                         if fastrand::bool() {
-                            let row = Row { text: version.to_string() };
+                            let row = Row {
+                                text: version.to_string(),
+                            };
                             mine.caches.rows.put(key, row, &soon()).await.unwrap();
                         } else {
                             mine.caches.rows.invalidate(&key, &soon()).await.unwrap();
@@ -444,12 +472,20 @@ async fn a_server_that_is_away_is_tried_once_a_pause() {
         environment.clock.advance((pause - 1) * MS);
         environment.get("more").await;
         environment.caches.rows.invalidate_all();
-        assert_eq!(environment.stats().shared_errors, errors, "before {pause} ms");
+        assert_eq!(
+            environment.stats().shared_errors,
+            errors,
+            "before {pause} ms"
+        );
         environment.clock.advance(MS);
         environment.get("more").await;
         environment.caches.rows.invalidate_all();
         errors += 1;
-        assert_eq!(environment.stats().shared_errors, errors, "after {pause} ms");
+        assert_eq!(
+            environment.stats().shared_errors,
+            errors,
+            "after {pause} ms"
+        );
     }
     // And when it is there again, it is used again.
     server.restart();
@@ -474,10 +510,19 @@ async fn one_that_falls_silent_costs_one_timeout() {
     server.pause();
     is_left_out(&environment, &world, "silent").await;
     // A write is not left out, and says that it was not reached.
-    let written = environment.caches.rows.invalidate("a", &Deadline::after(50 * MS)).await;
+    let written = environment
+        .caches
+        .rows
+        .invalidate("a", &Deadline::after(50 * MS))
+        .await;
     assert!(written.unwrap_err().to_string().contains("deadline"));
     server.unpause();
-    environment.caches.rows.invalidate("a", &soon()).await.unwrap();
+    environment
+        .caches
+        .rows
+        .invalidate("a", &soon())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -509,10 +554,21 @@ async fn a_connection_that_died_meanwhile_is_made_again_at_once() {
         environment.caches.rows.invalidate_all();
         environment.get("a").await;
     }
-    assert_eq!((environment.stats().shared_hits, environment.stats().shared_errors), (3, 0));
+    assert_eq!(
+        (
+            environment.stats().shared_hits,
+            environment.stats().shared_errors
+        ),
+        (3, 0)
+    );
     // A write, too.
     ask::<()>(&server, "CLIENT KILL TYPE normal").await;
-    environment.caches.rows.invalidate("a", &soon()).await.unwrap();
+    environment
+        .caches
+        .rows
+        .invalidate("a", &soon())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -524,9 +580,18 @@ async fn rubbish_is_no_value_and_is_replaced() {
         ("SET @ x", true),
         ("SET @ 0123456789abcdef", true),
         ("SET @ 0123456789abcdef{}", true),
-        ("SET @ 0123456789abcdef{\"sent\":0,\"known\":\"Absent\"}", true),
-        ("SET @ 0123456789abcdef{\"sent\":1749999999999,\"known\":{\"Value\":{\"text\":7}}}", true),
-        ("SET @ 0123456789abcdef{\"sent\":18446744073709551615,\"known\":\"Absent\"}", true),
+        (
+            "SET @ 0123456789abcdef{\"sent\":0,\"known\":\"Absent\"}",
+            true,
+        ),
+        (
+            "SET @ 0123456789abcdef{\"sent\":1749999999999,\"known\":{\"Value\":{\"text\":7}}}",
+            true,
+        ),
+        (
+            "SET @ 0123456789abcdef{\"sent\":18446744073709551615,\"known\":\"Absent\"}",
+            true,
+        ),
         ("LPUSH @ x", false),
     ] {
         ask::<()>(&server, "FLUSHALL").await;
@@ -550,14 +615,21 @@ async fn each_schema_kind_and_name_has_its_own_values() {
     let one = Lambda::new(&world, &endpoint(&server));
     one.get("a").await;
     one.caches.newer.get("a", &soon()).await.unwrap();
-    assert_eq!((one.caches.newer.stats().shared_hits, world.reads()), (0, 2));
+    assert_eq!(
+        (one.caches.newer.stats().shared_hits, world.reads()),
+        (0, 2)
+    );
     let elsewhere = [("CACHE_SHARED_NAME", "prices")];
     let other = Lambda::with(&world, &endpoint(&server), &elsewhere, |valkey| valkey);
     other.get("a").await;
     assert_eq!((other.stats().shared_hits, world.reads()), (0, 1));
     let mut names: Vec<String> = ask(&server, "KEYS *").await;
     names.sort();
-    let expected = ["prices:rows:1:\"a\"", "quotes:newer:2:\"a\"", "quotes:rows:1:\"a\""];
+    let expected = [
+        "prices:rows:1:\"a\"",
+        "quotes:newer:2:\"a\"",
+        "quotes:rows:1:\"a\"",
+    ];
     assert_eq!(names, expected);
 }
 
@@ -612,10 +684,18 @@ async fn switched_off_it_is_not_asked() {
     let off = [("CACHE_SHARED_ENABLED", "false")];
     let environment = Lambda::with(&world, "redis://127.0.0.1:1", &off, |valkey| valkey);
     environment.get("a").await;
-    environment.caches.rows.invalidate("a", &soon()).await.unwrap();
+    environment
+        .caches
+        .rows
+        .invalidate("a", &soon())
+        .await
+        .unwrap();
     environment.get("a").await;
     let stats = environment.stats();
-    assert_eq!((world.reads(), stats.shared_errors, stats.shared_misses), (2, 0, 0));
+    assert_eq!(
+        (world.reads(), stats.shared_errors, stats.shared_misses),
+        (2, 0, 0)
+    );
 }
 
 #[tokio::test]
@@ -638,7 +718,13 @@ async fn users_and_passwords_are_asked_for_with_each_connection() {
     ask::<()>(&server, "CLIENT KILL USER function").await;
     environment.caches.rows.invalidate_all();
     environment.get("a").await;
-    assert_eq!((environment.stats().shared_hits, environment.stats().shared_errors), (1, 0));
+    assert_eq!(
+        (
+            environment.stats().shared_hits,
+            environment.stats().shared_errors
+        ),
+        (1, 0)
+    );
     assert!(passwords.lock().unwrap().is_empty());
 }
 
@@ -688,9 +774,16 @@ async fn with_tls_and_a_certificate_that_is_trusted() {
     std::fs::create_dir_all(&folder).unwrap();
     let made = std::process::Command::new("openssl")
         .current_dir(&folder)
-        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split(' '))
+        .args(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split(' '),
+        )
         .args("-keyout key.pem -out certificate.pem -subj /CN=localhost".split(' '))
-        .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE"])
+        .args([
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-addext",
+            "basicConstraints=CA:FALSE",
+        ])
         .output();
     assert!(made.unwrap().status.success());
     // The server runs as another user.
@@ -705,7 +798,9 @@ async fn with_tls_and_a_certificate_that_is_trusted() {
     for endpoint in ["localhost:", "rediss://localhost:"] {
         let endpoint = format!("{endpoint}{}", server.port);
         let [one, other] = [(); 2].map(|()| {
-            Lambda::with(&world, &endpoint, &[], |valkey| valkey.root_certificate(pem.clone()))
+            Lambda::with(&world, &endpoint, &[], |valkey| {
+                valkey.root_certificate(pem.clone())
+            })
         });
         one.caches.rows.invalidate("a", &soon()).await.unwrap();
         world.reads();
@@ -730,7 +825,10 @@ async fn a_cluster_is_noticed_by_its_answers() {
     let meet = format!("CLUSTER MEET 127.0.0.1 {} {}", nodes[1].port, bus[1]);
     ask::<()>(&nodes[0], &meet).await;
     for node in &nodes {
-        while !ask::<String>(node, "CLUSTER INFO").await.contains("cluster_state:ok") {
+        while !ask::<String>(node, "CLUSTER INFO")
+            .await
+            .contains("cluster_state:ok")
+        {
             tokio::time::sleep(50 * MS).await;
         }
     }
@@ -738,11 +836,18 @@ async fn a_cluster_is_noticed_by_its_answers() {
     let keys: Vec<String> = (0..20).map(|n| n.to_string()).collect();
     let [one, other] = [(); 2].map(|()| Lambda::new(&world, &endpoint(&nodes[0])));
     for environment in [&one, &other] {
-        let answers = environment.caches.rows.get_many(keys.clone(), &soon()).await;
+        let answers = environment
+            .caches
+            .rows
+            .get_many(keys.clone(), &soon())
+            .await;
         assert!(answers.values().all(Result::is_ok));
     }
     assert_eq!(world.reads(), 20);
-    assert_eq!((other.stats().shared_hits, other.stats().shared_errors), (20, 0));
+    assert_eq!(
+        (other.stats().shared_hits, other.stats().shared_errors),
+        (20, 0)
+    );
     for key in &keys {
         one.caches.rows.invalidate(key, &soon()).await.unwrap();
     }
@@ -761,13 +866,37 @@ fn what_is_wrong_is_told_with_what_is_allowed() {
         let caches = Caches::new(environment, &Arc::default(), &valkey);
         caches.map(drop).map_err(|error| error.to_string())
     };
-    assert!(told(&[]).unwrap_err().contains("CACHE_SHARED_ENDPOINT is not set, allowed: host:port"));
-    for good in ["cache", "cache:6380", "rediss://cache", "redis://10.0.0.1:6379", "valkey://[::1]:1"] {
+    assert!(
+        told(&[])
+            .unwrap_err()
+            .contains("CACHE_SHARED_ENDPOINT is not set, allowed: host:port")
+    );
+    for good in [
+        "cache",
+        "cache:6380",
+        "rediss://cache",
+        "redis://10.0.0.1:6379",
+        "valkey://[::1]:1",
+    ] {
         assert_eq!(told(&[("CACHE_SHARED_ENDPOINT", good)]), Ok(()), "{good}");
     }
-    for bad in ["", "http://cache", "redis://", "cache:0", "cache:99999", "user:word@cache", "cache/1", "cache?x=1", "redis+unix:///x", "a b"] {
+    for bad in [
+        "",
+        "http://cache",
+        "redis://",
+        "cache:0",
+        "cache:99999",
+        "user:word@cache",
+        "cache/1",
+        "cache?x=1",
+        "redis+unix:///x",
+        "a b",
+    ] {
         let error = told(&[("CACHE_SHARED_ENDPOINT", bad)]).unwrap_err();
-        assert!(error.contains("CACHE_SHARED_ENDPOINT is") && error.contains("allowed: "), "{bad}");
+        assert!(
+            error.contains("CACHE_SHARED_ENDPOINT is") && error.contains("allowed: "),
+            "{bad}"
+        );
     }
     let endpoint = ("CACHE_SHARED_ENDPOINT", "cache");
     for (name, value) in [
@@ -782,6 +911,9 @@ fn what_is_wrong_is_told_with_what_is_allowed() {
         assert!(error.contains(name), "{error}");
     }
     let error = told(&[endpoint, ("CACHE_SHARED_IAM_USER", "function")]).unwrap_err();
-    assert!(error.contains("CACHE_SHARED_IAM_CACHE is not set"), "{error}");
+    assert!(
+        error.contains("CACHE_SHARED_IAM_CACHE is not set"),
+        "{error}"
+    );
     assert_eq!(told(&[("CACHE_SHARED_ENABLED", "false")]), Ok(()));
 }

@@ -57,13 +57,21 @@ impl SharedCache {
         let options = ["--publish", &publish, "--volume", &volume];
         let arguments = "--port 0 --tls-port 6379 --tls-auth-clients no --tls-key-file /tls/key.pem \
                          --tls-cert-file /tls/certificate.pem --tls-ca-cert-file /tls/certificate.pem";
-        Self::run(port, &options, &arguments.split_whitespace().collect::<Vec<_>>())
+        Self::run(
+            port,
+            &options,
+            &arguments.split_whitespace().collect::<Vec<_>>(),
+        )
     }
 
     fn run(port: u16, options: &[&str], arguments: &[&str]) -> Self {
         let always = ["--save", "", "--protected-mode", "no"];
         let docker_run = ["run", "--detach"].iter().chain(options).chain(&[IMAGE]);
-        let command: Vec<_> = docker_run.chain(&always).chain(arguments).copied().collect();
+        let command: Vec<_> = docker_run
+            .chain(&always)
+            .chain(arguments)
+            .copied()
+            .collect();
         let server = SharedCache {
             container: docker(&command),
             port,
@@ -96,7 +104,8 @@ impl SharedCache {
     /// Docker's own proxy accepts connections before the server does, so its log is asked, too.
     fn wait(&self) {
         for _ in 0..300 {
-            let is_ready = docker(&["logs", &self.container]).contains("eady to accept connections");
+            let is_ready =
+                docker(&["logs", &self.container]).contains("eady to accept connections");
             if is_ready && TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return;
             }
@@ -114,5 +123,6 @@ impl Drop for SharedCache {
 
 fn free_port() -> u16 {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-    free.unwrap_or_else(|error| panic!("no port is free: {error}")).port()
+    free.unwrap_or_else(|error| panic!("no port is free: {error}"))
+        .port()
 }

@@ -145,7 +145,9 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
             return Err(ConfigError::MemoryTooSmall(bytes));
         }
         if self.basics.rules.jitter_percent > 50 {
-            return Err(ConfigError::JitterTooLarge(self.basics.rules.jitter_percent));
+            return Err(ConfigError::JitterTooLarge(
+                self.basics.rules.jitter_percent,
+            ));
         }
         let Basics {
             name,

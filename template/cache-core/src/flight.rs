@@ -279,7 +279,10 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
         let load = async {
             let (keys, until) = (self.keys.clone(), self.flight.until.clone());
             if self.flight.is_near {
-                return Ok((false, self.outcomes(self.cache.loader.load_near(keys).await)));
+                return Ok((
+                    false,
+                    self.outcomes(self.cache.loader.load_near(keys).await),
+                ));
             }
             let known = |key: &K| self.cache.known(key);
             let loaded = self.cache.loader.reload(keys, &known, until).await?;

@@ -65,10 +65,7 @@ pub trait Loader<K, V>: Send + Sync + 'static {
 
     /// What is known of `keys` without their source, which has failed and is left alone for a moment. A key that has
     /// no [`Loaded::age`] is not known.
-    fn load_near(
-        &self,
-        keys: Vec<K>,
-    ) -> impl Future<Output = Loaded<K, V, Self::Error>> + Send {
+    fn load_near(&self, keys: Vec<K>) -> impl Future<Output = Loaded<K, V, Self::Error>> + Send {
         drop(keys);
         async { Loaded::default() }
     }

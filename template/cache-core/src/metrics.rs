@@ -2,7 +2,8 @@
 //! which CloudWatch makes metrics by itself. No call, no agent, no permission.
 //!
 //! Eight metrics for each kind and one for the function: with three kinds 25 custom metrics, at the
-//! time of writing 0.30 USD each a month, 7.50 USD while the function runs. One more for each type of
+//! time of writing 0.30 USD each a month, 7.50 USD while the function runs. Three more for each kind with a
+//! second level. One more for each type of
 //! error, and one for its version, in the hours in which there are errors.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -112,7 +113,7 @@ impl Metrics {
 
     fn line(&self, cache: &str, stats: &Stats, last: &Stats, now: Reading) -> Value {
         let since = |count: fn(&Stats) -> u64| count(stats) - count(last);
-        let metrics = [
+        let mut metrics = vec![
             ("CacheHits", "Count", since(|it| it.hits)),
             ("CacheMisses", "Count", since(|it| it.misses)),
             ("CacheCoalesced", "Count", since(|it| it.coalesced)),
@@ -122,7 +123,16 @@ impl Metrics {
             ("CacheEvictions", "Count", since(|it| it.evictions)),
             ("CacheBytes", "Bytes", stats.bytes),
         ];
-        let definitions = metrics.map(|(name, unit, _)| json!({"Name": name, "Unit": unit}));
+        if stats.shared_hits + stats.shared_misses + stats.shared_errors > 0 {
+            metrics.extend([
+                ("SharedHits", "Count", since(|it| it.shared_hits)),
+                ("SharedMisses", "Count", since(|it| it.shared_misses)),
+                ("SharedErrors", "Count", since(|it| it.shared_errors)),
+            ]);
+        }
+        let definitions = metrics.iter();
+        let definitions = definitions.map(|(name, unit, _)| json!({"Name": name, "Unit": unit}));
+        let definitions: Vec<_> = definitions.collect();
         let mut line = json!({
             "_aws": {
                 "Timestamp": now.wall.as_millis() as u64,

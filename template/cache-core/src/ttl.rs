@@ -119,10 +119,26 @@ impl Rules {
         if expires_at.is_some_and(|end| has_ended(end, now)) && self.is_per_item() {
             return Duration::ZERO;
         }
-        let rules = Rules { near_ttl: None, ..*self };
-        let found = expires_at.map(|expires_at| Found { value: (), expires_at });
-        let Answer { fresh_for, age, sent, .. } = *answer;
-        let answer = Answer { found, fresh_for, age, sent };
+        let rules = Rules {
+            near_ttl: None,
+            ..*self
+        };
+        let found = expires_at.map(|expires_at| Found {
+            value: (),
+            expires_at,
+        });
+        let Answer {
+            fresh_for,
+            age,
+            sent,
+            ..
+        } = *answer;
+        let answer = Answer {
+            found,
+            fresh_for,
+            age,
+            sent,
+        };
         rules.judge(answer, now, 0.0, None).1.left(now)
     }
 

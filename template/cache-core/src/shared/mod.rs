@@ -188,8 +188,8 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedCache<K,
         self.0.put(key.clone(), found.clone());
         let write = |name| match content {
             Some((content, left)) => {
-                let set = cmd("SET").arg(name).arg(content).arg("PX").arg(left).take();
-                set
+                let mut set = cmd("SET");
+                set.arg(name).arg(content).arg("PX").arg(left).take()
             }
             None => cmd("DEL").arg(name).take(),
         };
@@ -309,7 +309,10 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
     fn name(&self, key: &K) -> Option<String> {
         let prefix = self.valkey.prefix()?;
         match serde_json::to_string(key) {
-            Ok(key) => Some(format!("{prefix}:{}:{}:{key}", self.basics.name, self.schema)),
+            Ok(key) => Some(format!(
+                "{prefix}:{}:{}:{key}",
+                self.basics.name, self.schema
+            )),
             Err(error) => {
                 self.unusable(&error);
                 None
@@ -326,7 +329,9 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
     fn content(&self, answer: &Answer<V>) -> Option<(Vec<u8>, u64)> {
         let left = self.basics.rules.left(answer, self.basics.clock.now());
         // A TTL of a century is as good as none, and a number that the server takes.
-        let left = left.min(Duration::from_secs(100 * 365 * 86_400)).as_millis() as u64;
+        let left = left
+            .min(Duration::from_secs(100 * 365 * 86_400))
+            .as_millis() as u64;
         if left == 0 {
             return None;
         }
@@ -364,7 +369,10 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
             Ok(content) => content,
             // serde's message may quote the value.
             Err(error) => {
-                self.unusable(&format!("what is there cannot be decoded: {:?}", error.classify()));
+                self.unusable(&format!(
+                    "what is there cannot be decoded: {:?}",
+                    error.classify()
+                ));
                 return (stamp, None);
             }
         };
@@ -389,7 +397,9 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
     /// asked.
     async fn look_up(&self, keys: &[K]) -> (Loaded<K, V, L::Error>, Stamps<K>) {
         let (mut loaded, mut stamps) = (Loaded::default(), HashMap::new());
-        let names = keys.iter().filter_map(|key| Some((key.clone(), self.name(key)?)));
+        let names = keys
+            .iter()
+            .filter_map(|key| Some((key.clone(), self.name(key)?)));
         let asked: Vec<_> = names.map(|(key, name)| (key, name, stamp())).collect();
         let commands = asked.iter().map(|(_, name, lease)| {
             let mut set = cmd("SET");
@@ -417,7 +427,9 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
             };
             counters.shared_hits.add_one();
             loaded.age.insert(key.clone(), answer.age);
-            loaded.fresh_for.extend(answer.fresh_for.map(|keep| (key.clone(), keep)));
+            loaded
+                .fresh_for
+                .extend(answer.fresh_for.map(|keep| (key.clone(), keep)));
             loaded.found.extend(answer.found.map(|found| (key, found)));
         }
         (loaded, stamps)

@@ -97,7 +97,9 @@ impl Valkey {
         let enabled = environment.value("CACHE_SHARED_ENABLED", "true, false", switch);
         let address = match enabled {
             Some(false) => None,
-            _ => environment.required("CACHE_SHARED_ENDPOINT", ADDRESS, |text| address(text).map(Some)),
+            _ => environment.required("CACHE_SHARED_ENDPOINT", ADDRESS, |text| {
+                address(text).map(Some)
+            }),
         };
         let timeout = environment.number("CACHE_SHARED_TIMEOUT_MS", 1, 1000);
         let prefix = environment.name("CACHE_SHARED_NAME");
@@ -166,7 +168,9 @@ impl Valkey {
         let Some(failures) = self.may_be_asked() else {
             return Ok(None);
         };
-        self.attempt(self.timeout, commands, failures).await.map(Some)
+        self.attempt(self.timeout, commands, failures)
+            .await
+            .map(Some)
     }
 
     /// Writes, even if it is left alone, in two attempts.
@@ -226,7 +230,9 @@ impl Valkey {
         if line.failures != failures {
             return Err(None);
         }
-        let pause = PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
+        let pause = PAUSE
+            .saturating_mul(1 << failures.min(10))
+            .min(LONGEST_PAUSE);
         line.pause = Some((now, pause));
         line.failures += 1;
         Err(Some(error))
@@ -237,7 +243,9 @@ impl Valkey {
         loop {
             let (connection, number, is_new) = self.connection().await?;
             link.store(number, Relaxed);
-            let replies = commands.iter().map(|command| reply(connection.clone(), command));
+            let replies = commands
+                .iter()
+                .map(|command| reply(connection.clone(), command));
             let replies: Vec<_> = replies.collect();
             let error = match try_join_all(replies).await {
                 Ok(replies) => return Ok(replies),
@@ -340,8 +348,12 @@ async fn open(
         None => Client::open(info)?,
     };
     // The limits are here, around all of it.
-    let limits = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-    let connection = client.get_multiplexed_async_connection_with_config(&limits).await?;
+    let limits = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
+    let connection = client
+        .get_multiplexed_async_connection_with_config(&limits)
+        .await?;
     Ok(Connection::One(connection))
 }
 
