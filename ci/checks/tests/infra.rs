@@ -11,8 +11,9 @@ use checks::root;
 use serde_json::{Map, Value, json};
 use serde_yaml_ng as yaml;
 
-/// Parameters that one of the two has alone: how the alias moves is said to each in its way.
-const SAM_ALONE: [&str; 1] = ["deployment_type"];
+/// Parameters that one of the two has alone: how the alias moves is said to each in its way, and Terraform finds
+/// the subnets' VPC.
+const SAM_ALONE: [&str; 2] = ["deployment_type", "shared_cache_vpc_id"];
 /// SAM names things after its stack, and builds the function itself.
 const TERRAFORM_ALONE: [&str; 4] = ["name", "package", "new_version_percent", "stable_version"];
 
@@ -36,7 +37,7 @@ impl Both {
             let workspace =
                 checks::render(folder.path(), &name, &["--trigger", trigger, "--iac", iac]);
             let text = |path: &str| fs::read_to_string(workspace.join(path)).unwrap_or_default();
-            let terraform = ["main", "observability", "outputs", "variables"];
+            let terraform = ["main", "observability", "outputs", "shared", "variables"];
             let terraform = terraform
                 .map(|file| text(&format!("infra/terraform/{file}.tf")))
                 .join("\n");
@@ -175,10 +176,10 @@ fn the_tunables_are_the_same_with_the_same_defaults_and_words() {
 
 /// Each limit of a parameter stands in the variable's condition.
 fn check_limits(name: &str, parameter: &Map<String, Value>, variable: &Map<String, Value>) {
-    let condition = variable
-        .get("validation")
-        .map(|validation| text(&validation["condition"]));
-    let condition = condition.unwrap_or_default();
+    // One, or several.
+    let validation = variable.get("validation").unwrap_or(&Value::Null);
+    let first = validation.get(0).unwrap_or(validation);
+    let condition = text(first.get("condition").unwrap_or(&Value::Null));
     let is_bool = text(&variable["type"]).contains("bool");
     let mut limits: Vec<String> = ["MinValue", "MaxValue", "AllowedPattern"]
         .iter()
@@ -224,17 +225,19 @@ fn the_function_and_what_it_may_do_are_the_same() {
             assert!(!ours.is_null());
             assert_eq!(in_terraform(ours), *theirs);
         }
-        let names = |variables: &Value| {
-            variables
-                .as_object()
-                .unwrap()
-                .keys()
-                .cloned()
-                .collect::<BTreeSet<_>>()
-        };
+        let variables = sam["Environment"]["Variables"].as_object().unwrap();
+        // There some of them depend on others.
+        let locals = &both.terraform["locals"];
+        let theirs = &terraform["environment"]["variables"];
+        let theirs = format!("{locals} {theirs}");
+        let name = regex::Regex::new("[A-Z]+(_[A-Z]+)+").unwrap();
+        let theirs: BTreeSet<_> = name.find_iter(&theirs).map(|name| name.as_str()).collect();
         assert_eq!(
-            names(&sam["Environment"]["Variables"]),
-            names(&terraform["environment"]["variables"])
+            variables
+                .keys()
+                .map(String::as_str)
+                .collect::<BTreeSet<_>>(),
+            theirs
         );
         let role = &both.sam["Resources"]["Role"]["Properties"]["Policies"];
         let policy = &both.terraform["resource"]["aws_iam_role_policy"]["function"]["policy"];
@@ -247,6 +250,7 @@ fn the_function_and_what_it_may_do_are_the_same() {
             "ec2:DescribeNetworkInterfaces",
             "ec2:DescribeSubnets",
             "ec2:UnassignPrivateIpAddresses",
+            "elasticache:Connect",
             "kms:Decrypt",
             "logs:CreateLogStream",
             "logs:PutLogEvents",
@@ -420,6 +424,8 @@ fn every_parameter_that_changes_the_function_publishes_a_version() {
     }
     references(&function["VersionDescription"], &mut named);
     let parameters = both.sam["Parameters"].as_object().unwrap();
+    // Of it there is no room for more than whether there is one.
+    assert!(used.remove("SharedCache"));
     used.retain(|name| parameters.contains_key(name));
     named.retain(|name| parameters.contains_key(name));
     assert_eq!(used, named);
@@ -427,6 +433,7 @@ fn every_parameter_that_changes_the_function_publishes_a_version() {
     // What is longer than 256 characters is refused when it is deployed.
     let longest = |name: &str| match name {
         "ExistingTableName" => 130,
+        "Level" => "one".len(),
         "TtlPolicy" => "immutable".len(),
         // The last part of its ARN.
         "Key" => 36,

@@ -85,7 +85,7 @@ resource "aws_lambda_function" "function" {
 
   # No secrets in here.
   environment {
-    variables = {
+    variables = merge(local.shared_variables, {
       TABLE_NAME                   = local.table_name
       CACHE_ENABLED                = tostring(var.cache_enabled)
       CACHE_TTL_POLICY             = var.ttl_policy
@@ -93,7 +93,7 @@ resource "aws_lambda_function" "function" {
       CACHE_STALE_IF_ERROR_SECONDS = tostring(var.stale_if_error_seconds)
       CACHE_MEMORY_PERCENT         = tostring(var.cache_memory_percent)
       METRICS_INTERVAL_SECONDS     = tostring(var.metrics_interval_seconds)
-    }
+    })
   }
 
   lifecycle {
@@ -344,6 +344,11 @@ resource "aws_iam_role_policy" "function" {
             "kms:ViaService" = [for service in ["dynamodb", "lambda"] : "${service}.${local.region}.${local.dns_suffix}"]
           }
         }
+      }],
+      !local.new_shared ? [] : [{
+        Effect   = "Allow"
+        Action   = "elasticache:Connect"
+        Resource = concat(aws_elasticache_serverless_cache.shared[*].arn, aws_elasticache_user.shared[*].arn)
       }],
       # Lambda's network interfaces know no resources for these.
       length(var.subnet_ids) == 0 ? [] : [{

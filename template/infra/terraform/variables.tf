@@ -209,13 +209,29 @@ variable "subnet_ids" {
 }
 
 variable "security_group_ids" {
-  description = "Security groups for the subnets. They have to allow HTTPS to DynamoDB."
+  description = "Security groups for the subnets. They have to allow HTTPS to DynamoDB, and port 6379 to a shared cache."
   type        = list(string)
   default     = []
 
   validation {
     condition     = (length(var.security_group_ids) > 0) == (length(var.subnet_ids) > 0)
     error_message = "security_group_ids and subnet_ids need each other: give both or none."
+  }
+}
+
+variable "shared_cache" {
+  description = "The second level that all environments share, for kinds that are declared with .shared. none; new, which makes an ElastiCache Serverless in the VPC; or where there is one, as host:port."
+  type        = string
+  default     = "none"
+
+  validation {
+    condition     = can(regex("^(none|new|((rediss|redis)://)?[a-zA-Z0-9.-]+:[0-9]{1,5})$", var.shared_cache))
+    error_message = "shared_cache must be none, new, host:port or rediss://host:port, which are asked with TLS, or redis://host:port, which is not."
+  }
+
+  validation {
+    condition     = var.shared_cache != "new" || length(var.subnet_ids) > 0
+    error_message = "shared_cache = new needs subnet_ids and security_group_ids: it is reached in a VPC alone."
   }
 }
 

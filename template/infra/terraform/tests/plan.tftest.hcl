@@ -37,6 +37,25 @@ mock_provider "aws" {
       version = "7"
     }
   }
+
+  mock_data "aws_subnet" {
+    defaults = {
+      vpc_id = "vpc-1"
+    }
+  }
+
+  mock_resource "aws_elasticache_serverless_cache" {
+    defaults = {
+      arn      = "arn:aws:elasticache:eu-central-1:123456789012:serverlesscache:cache"
+      endpoint = [{ address = "cache.example.com", port = 6379 }]
+    }
+  }
+
+  mock_resource "aws_elasticache_user" {
+    defaults = {
+      arn = "arn:aws:elasticache:eu-central-1:123456789012:user:cache"
+    }
+  }
 {%- case trigger %}
 {%- when "http-api" %}
 
@@ -67,6 +86,7 @@ run "as_it_is_rendered" {
       CACHE_STALE_IF_ERROR_SECONDS = "0"
       CACHE_MEMORY_PERCENT         = "25"
       METRICS_INTERVAL_SECONDS     = "60"
+      CACHE_SHARED_ENABLED         = "false"
     })
     error_message = "The function must have its variables."
   }
@@ -308,6 +328,62 @@ run "in_a_vpc_and_within_bounds" {
   }
 }
 
+run "a_second_level_is_made" {
+  command = apply
+
+  variables {
+    subnet_ids         = ["subnet-1", "subnet-2"]
+    security_group_ids = ["sg-1", "sg-2"]
+    shared_cache       = "new"
+  }
+
+  assert {
+    condition = { for name, value in aws_lambda_function.function.environment[0].variables : name => value if startswith(name, "CACHE_SHARED_") } == {
+      CACHE_SHARED_ENABLED   = "true"
+      CACHE_SHARED_ENDPOINT  = "cache.example.com:6379"
+      CACHE_SHARED_NAME      = local.name
+      CACHE_SHARED_IAM_CACHE = aws_elasticache_serverless_cache.shared[0].name
+      CACHE_SHARED_IAM_USER  = aws_elasticache_user.shared[0].user_name
+    }
+    error_message = "The function must know where it is, and sign for it."
+  }
+
+  assert {
+    condition     = can(regex("^cache-[0-9a-f]{8}$", local.shared_name)) && aws_elasticache_user.shared[0].user_id == aws_elasticache_user.shared[0].user_name
+    error_message = "Its name must be one that ElastiCache and IAM take, and the user's two names the same."
+  }
+
+  assert {
+    condition     = aws_security_group.shared[0].vpc_id == "vpc-1" && aws_vpc_security_group_ingress_rule.shared[*].referenced_security_group_id == ["sg-1", "sg-2"]
+    error_message = "The function's security groups alone must reach it."
+  }
+
+  assert {
+    condition = one([
+      for statement in jsondecode(aws_iam_role_policy.function.policy).Statement : statement.Resource if statement.Action == "elasticache:Connect"
+    ]) == [aws_elasticache_serverless_cache.shared[0].arn, aws_elasticache_user.shared[0].arn]
+    error_message = "The function must be allowed to connect, and to nothing else."
+  }
+}
+
+run "a_second_level_that_exists" {
+  command = apply
+
+  variables {
+    shared_cache = "rediss://cache.example.com:6380"
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.function.environment[0].variables.CACHE_SHARED_ENDPOINT == var.shared_cache
+      && length(aws_elasticache_serverless_cache.shared) == 0
+      && length(aws_elasticache_user.shared) == 0
+      && length(aws_security_group.shared) == 0
+    )
+    error_message = "The function must use the one that is there, and nothing is made."
+  }
+}
+
 run "a_new_version_gets_a_tenth" {
   command = apply
 
@@ -501,6 +577,7 @@ run "every_variable_has_its_limits" {
     reserved_concurrency     = -2
     provisioned_concurrency  = -1
     security_group_ids       = ["sg-1"]
+    shared_cache             = "cache.example.com"
     role_path                = "team"
     permissions_boundary_arn = "boundary"
 {%- case trigger %}
@@ -540,6 +617,7 @@ run "every_variable_has_its_limits" {
     var.reserved_concurrency,
     var.provisioned_concurrency,
     var.security_group_ids,
+    var.shared_cache,
     var.role_path,
     var.permissions_boundary_arn,
 {%- case trigger %}
