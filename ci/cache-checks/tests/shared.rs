@@ -82,6 +82,7 @@ caches! {
         rows: Shared<Rows> = Kind::of(world.loader()).shared(&valkey).ttl(60).absent_ttl(30);
         newer: Shared<Rows> = Kind::of(world.loader()).shared(&valkey).schema(2).near_ttl(0);
         forever: Shared<Rows> = Kind::of(world.loader()).shared(&valkey).immutable();
+        aged: Shared<Cache<String, Row, Aged>> = Kind::of(Aged).shared(&valkey).ttl(60);
         ending: Shared<Cache<String, Row, Ending>> = Kind::of(Ending).shared(&valkey).per_item();
     }
 }
@@ -107,6 +108,26 @@ impl Loader<String, Row> for Ending {
                 loaded.fresh_for.insert(key.clone(), 5 * SECOND);
             }
             loaded.found.insert(key, found);
+        }
+        Ok(loaded)
+    }
+}
+
+/// Values that somebody else read 50 seconds ago.
+struct Aged;
+
+impl Loader<String, Row> for Aged {
+    type Error = String;
+
+    async fn load(
+        &self,
+        keys: Vec<String>,
+        _until: Deadline,
+    ) -> Result<Loaded<String, Row, String>, String> {
+        let mut loaded = Loaded::default();
+        for key in keys {
+            loaded.age.insert(key.clone(), 50 * SECOND);
+            loaded.found.insert(key, Row::default().into());
         }
         Ok(loaded)
     }
@@ -417,7 +438,7 @@ async fn what_is_read_while_an_invalidation_is_on_its_way_is_not_kept() {
         environment.get("a").await
     };
     // In this order: what was there before is still there when it is read.
-    let (read, invalidated) = tokio::join!(read, invalidation);
+    let (read, invalidated) = tokio::join!(biased; read, invalidation);
     assert_eq!(read.as_deref(), Some("first"));
     invalidated.unwrap();
     assert_eq!(environment.get("a").await.as_deref(), Some("second"));
@@ -556,7 +577,8 @@ async fn one_that_falls_silent_costs_one_timeout() {
         .rows
         .invalidate("a", &Deadline::after(50 * MS))
         .await;
-    assert!(written.unwrap_err().to_string().contains("deadline"));
+    let error = written.unwrap_err().to_string();
+    assert!(error.contains("did not answer within"), "{error}");
     // One that is dropped on its way has reached the memory.
     world.set("a", "second");
     let deadline = soon();
@@ -639,6 +661,7 @@ async fn rubbish_is_no_value_and_is_replaced() {
             "SET @ 0123456789abcdef{\"sent\":18446744073709551615,\"known\":\"Absent\"}",
             true,
         ),
+        ("EVAL return(redis.call('SET',KEYS[1],'')) 1 @", false),
         ("LPUSH @ x", false),
     ] {
         ask::<()>(&server, "FLUSHALL").await;
@@ -724,6 +747,190 @@ async fn while_the_source_is_away_the_second_level_answers() {
     assert_eq!(world.reads(), 0);
 }
 
+/// One hit must not hide that the source is away: it is left alone as after any outage.
+#[tokio::test]
+async fn an_outage_of_the_source_is_one_though_the_second_level_has_a_part() {
+    let server = SharedCache::start(&[]);
+    let world = world();
+    world.set("e", "second");
+    let first = Lambda::new(&world, &endpoint(&server));
+    first.get("a").await;
+    first.get("e").await;
+    world.fails.store(true, SeqCst);
+    let other = Lambda::new(&world, &endpoint(&server));
+    let keys = ["a", "b", "c"].map(String::from);
+    other.caches.rows.get_many(keys, &soon()).await;
+    assert_eq!(other.stats().load_errors, 1);
+    world.reads();
+    for key in ["b", "d"] {
+        assert!(other.caches.rows.get(key, &soon()).await.is_err());
+    }
+    assert_eq!(world.reads(), 0);
+    // A hit is no success of the source: the next failure doubles the pause.
+    assert!(other.get("e").await.is_some());
+    other.clock.advance(200 * MS);
+    for (then, is_asked) in [(0, true), (399, false), (1, true)] {
+        other.clock.advance(then * MS);
+        let answer = other.caches.rows.get("b", &soon()).await;
+        assert!(answer.is_err());
+        assert_eq!(world.reads() > 0, is_asked, "{then}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_stale_serves_to_the_same_end_as_without_a_second_level() {
+    let server = SharedCache::start(&[]);
+    let world = world();
+    for (stale_for, serves) in [("60", 120), ("0", 10)] {
+        let stale = [("CACHE_STALE_IF_ERROR_SECONDS", stale_for)];
+        let environment = Lambda::with(&world, &endpoint(&server), &stale, |valkey| valkey);
+        environment
+            .caches
+            .rows
+            .invalidate("a", &soon())
+            .await
+            .unwrap();
+        environment.get("a").await;
+        // It has lost what it had.
+        ask::<()>(&server, "FLUSHALL").await;
+        world.fails.store(true, SeqCst);
+        for (after, is_served) in [(serves - 1, true), (1, false)] {
+            environment.clock.advance(after * SECOND);
+            let answer = environment.caches.rows.get("a", &soon()).await;
+            assert_eq!(answer.is_ok(), is_served, "{stale_for} {after}");
+        }
+        world.fails.store(false, SeqCst);
+    }
+}
+
+/// Of a loader that knows how old its answers are.
+#[tokio::test]
+async fn the_age_that_a_source_states_counts_everywhere() {
+    let server = SharedCache::start(&[]);
+    let world = world();
+    for hits in [0, 1] {
+        let environment = Lambda::new(&world, &endpoint(&server));
+        environment.caches.aged.get("a", &soon()).await.unwrap();
+        assert_eq!(environment.caches.aged.stats().shared_hits, hits);
+        environment.clock.advance(9 * SECOND);
+        environment.caches.aged.get("a", &soon()).await.unwrap();
+        assert_eq!(environment.caches.aged.stats().hits, 1);
+        environment.clock.advance(SECOND);
+        environment.caches.aged.get("a", &soon()).await.unwrap();
+        assert_eq!(environment.caches.aged.stats().hits, 1);
+        ask::<()>(&server, "FLUSHALL").await;
+        environment.caches.aged.invalidate_all();
+        let first = Lambda::new(&world, &endpoint(&server));
+        first.caches.aged.get("a", &soon()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_source_has_the_rest_of_a_short_deadline() {
+    let server = SharedCache::start(&[]);
+    let world = world();
+    let environment = Lambda::new(&world, &endpoint(&server));
+    environment.get("a").await;
+    server.pause();
+    for _ in 0..3 {
+        environment.caches.rows.invalidate_all();
+        let deadline = Deadline::after(400 * MS);
+        assert!(environment.caches.rows.get("a", &deadline).await.is_ok());
+    }
+    assert_eq!(environment.stats().shared_errors, 1);
+    server.unpause();
+    // With no time at all it is not asked.
+    environment.clock.advance(2 * SECOND);
+    environment.caches.rows.invalidate_all();
+    let deadline = Deadline::after(2 * MS);
+    let _ = environment.caches.rows.get("a", &deadline).await;
+    assert_eq!(environment.stats().shared_errors, 1);
+}
+
+/// Where it may be read and not be written each load fails in the same way. That is no reason for new connections.
+#[tokio::test]
+async fn what_may_not_be_stored_backs_off_too() {
+    let server = SharedCache::start(&[]);
+    let world = world();
+    ask::<()>(&server, "ACL SETUSER function on >word ~* +@all -eval").await;
+    let environment = Lambda::with(&world, &endpoint(&server), &[], |valkey| {
+        valkey.login(|| async { Ok(("function".into(), "word".into())) })
+    });
+    let mut errors = Vec::new();
+    for _ in 0..40 {
+        environment.get("a").await;
+        environment.caches.rows.invalidate_all();
+        errors.push(environment.stats().shared_errors);
+        environment.clock.advance(200 * MS);
+    }
+    // After 0, 0.2, 0.6, 1.4, 3, 5 and 7 seconds.
+    assert_eq!(errors.last(), Some(&7), "{errors:?}");
+    let clients: String = ask(&server, "CLIENT LIST").await;
+    assert_eq!(clients.matches("user=function").count(), 1, "{clients}");
+    let connections: String = ask(&server, "INFO stats").await;
+    assert!(
+        connections.contains("total_connections_received:5\r"),
+        "{connections}"
+    );
+}
+
+#[tokio::test]
+async fn an_environment_can_connect_while_it_starts() {
+    let server = SharedCache::start(&[]);
+    for (port, is_there) in [(server.port, 1), (1, 0)] {
+        let endpoint = format!("redis://127.0.0.1:{port}");
+        let variables = [("CACHE_SHARED_ENDPOINT", endpoint.as_str())];
+        let mut environment = Environment::of(variables);
+        let valkey = Valkey::open(&mut environment, &SdkConfig::builder().build());
+        valkey.connect().await;
+        let clients: String = ask(&server, "CLIENT LIST").await;
+        // And the one that asks.
+        assert_eq!(clients.lines().count(), 1 + is_there);
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_content_is_in_the_log() {
+    let server = SharedCache::start(&[]);
+    let world = world();
+    world.set("a", &"private".repeat(200_000));
+    let log = Log::default();
+    let (written, subscriber) = (log.clone(), tracing_subscriber::fmt());
+    let subscriber = subscriber.with_writer(move || written.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let name = "quotes:rows:1:\"a\"";
+    let rubbish = "SET @ 0123456789abcdef{\"sent\":0,\"known\":{\"Value\":\"private\"}}";
+    ask::<()>(&server, &rubbish.replace('@', name)).await;
+    let environment = Lambda::new(&world, &endpoint(&server));
+    environment.get("a").await;
+    server.stop();
+    environment.get("b").await;
+    drop(guard);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for line in [
+        "cannot be decoded",
+        "larger than",
+        "the second level failed",
+    ] {
+        assert!(log.contains(line), "{line} in {log}");
+    }
+    assert!(!log.contains("private"), "{log}");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn switched_off_it_is_not_asked() {
     let world = world();
@@ -806,6 +1013,26 @@ async fn a_connection_that_takes_longer_than_a_caller_waits_is_gone_on_with() {
     }
     assert_eq!(logins.load(SeqCst), 1);
     assert!(environment.stats().shared_hits > 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_never_comes_is_tried_anew() {
+    let world = world();
+    let logins = Arc::new(AtomicUsize::new(0));
+    let patience = [("CACHE_SHARED_TIMEOUT_MS", "1")];
+    let counted = Arc::clone(&logins);
+    let environment = Lambda::with(&world, "redis://127.0.0.1:1", &patience, |valkey| {
+        valkey.login(move || {
+            counted.fetch_add(1, SeqCst);
+            std::future::pending()
+        })
+    });
+    for loads in 1..=26 {
+        environment.get("a").await;
+        environment.caches.rows.invalidate_all();
+        environment.clock.advance(2 * SECOND);
+        assert_eq!(logins.load(SeqCst), if loads > 25 { 2 } else { 1 });
+    }
 }
 
 #[tokio::test]

@@ -237,9 +237,13 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     ///
     /// Call it after the write has succeeded. Where it is not known whether it has, invalidate.
     pub fn put(&self, key: K, value: impl Into<Found<V>>) {
+        self.put_entry(key, value.into());
+    }
+
+    pub(crate) fn put_entry(&self, key: K, found: Found<V>) -> Arc<Entry<K, V>> {
         let now = self.0.clock.now();
         let answer = ttl::Answer {
-            found: Some(value.into()),
+            found: Some(found),
             fresh_for: None,
             age: Duration::ZERO,
             sent: now,
@@ -248,6 +252,18 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         let mut changing = self.0.lock();
         changing.forget(&entry.key);
         self.0.store(&mut changing, &entry);
+        entry
+    }
+
+    /// Forgets the key of an entry, unless that is what is held of it.
+    #[cfg(feature = "shared")]
+    pub(crate) fn keep_only(&self, entry: &Arc<Entry<K, V>>) {
+        let mut changing = self.0.lock();
+        let held = self.0.entries.get(&entry.key);
+        if !held.is_some_and(|held| Arc::ptr_eq(&held, entry)) {
+            changing.forget(&entry.key);
+            changing.entries.remove(&entry.key);
+        }
     }
 
     /// Forgets everything, as [`invalidate`](Self::invalidate) forgets one key.
@@ -351,7 +367,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         if !self.rules.bypass()
             && let Some(error) = changing.back_off.error(key, now)
         {
-            if L::HAS_NEAR {
+            // Who is on a flight already is left there.
+            if L::HAS_NEAR && seat.is_none() {
                 return Way::Near(error);
             }
             return Way::Now(self.or_stale(key, error, deadline));

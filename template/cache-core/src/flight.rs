@@ -279,19 +279,18 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
         let load = async {
             let (keys, until) = (self.keys.clone(), self.flight.until.clone());
             if self.flight.is_near {
-                return Ok((
-                    false,
-                    self.outcomes(self.cache.loader.load_near(keys).await),
-                ));
+                let loaded = self.cache.loader.load_near(keys, until).await;
+                return Ok((false, false, self.outcomes(loaded)));
             }
             let known = |key: &K| self.cache.known(key);
             let loaded = self.cache.loader.reload(keys, &known, until).await?;
             let of_source = |key| !loaded.age.contains_key(key) && !loaded.failed.contains_key(key);
-            Ok((self.keys.iter().any(of_source), self.outcomes(loaded)))
+            let source_answered = self.keys.iter().any(of_source);
+            Ok((source_answered, loaded.is_outage, self.outcomes(loaded)))
         };
         let error = match AssertUnwindSafe(load).catch_unwind().await {
-            Ok(Ok((source_answered, outcomes))) => {
-                self.land(&outcomes, source_answered);
+            Ok(Ok((source_answered, is_outage, outcomes))) => {
+                self.land(&outcomes, source_answered, is_outage);
                 return Arc::new(Ok(outcomes));
             }
             Ok(Err(error)) => Error::Load(Arc::new(error)),
@@ -328,20 +327,34 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
 
     /// Gives up the seats, and stores what was not invalidated meanwhile. Key by key, so that others
     /// wait for one of them and not for a batch.
-    fn land(&mut self, outcomes: &Outcomes<K, V, L::Error>, source_answered: bool) {
+    fn land(
+        &mut self,
+        outcomes: &Outcomes<K, V, L::Error>,
+        source_answered: bool,
+        is_outage: bool,
+    ) {
         let failed = outcomes
             .iter()
             .filter_map(|(key, outcome)| Some((key, outcome.as_ref().err()?)));
         // Who was held back fails for what has been counted.
         let failed: Vec<_> = failed.filter(|_| !self.flight.is_near).collect();
-        if let Some((key, error)) = failed.first() {
+        let outage = failed.first().filter(|_| is_outage);
+        let outage = outage.map(|(_, error)| (*error).clone());
+        if let Some((key, error)) = failed.first()
+            && !is_outage
+        {
             // Of many the first: they mostly fail for one reason.
             self.count_failure(key, error, failed.len());
         }
         let (sent, cut_short) = (self.flight.sent, self.flight.was_cut_short());
         let now = self.cache.clock.now();
-        self.keys.clear();
+        // An outage takes care of its keys itself.
+        let failed = failed.into_iter().filter(|_| is_outage);
+        self.keys = failed.map(|(key, _)| key.clone()).collect();
         for (key, outcome) in outcomes {
+            if is_outage && outcome.is_err() {
+                continue;
+            }
             let weigh = |error| self.cache.failure_bytes(key, error);
             let bytes = outcome.as_ref().err().map_or(0, weigh);
             let mut changing = self.cache.lock();
@@ -362,6 +375,9 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
                 Err(error) => changing.back_off.key_failed(key, error, bytes, sent, now),
             }
         }
+        if let Some(error) = outage {
+            self.fail(&error);
+        }
     }
 
     /// Gives up the seats of a load that brought nothing.
@@ -369,6 +385,9 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
         let Some(first) = self.keys.first() else {
             return;
         };
+        if self.flight.is_near {
+            return;
+        }
         self.count_failure(first, error, self.keys.len());
         // A bug is no outage: the next call loads.
         let is_outage = !matches!(error, Error::LoaderPanicked) && !self.flight.was_cut_short();

@@ -92,7 +92,7 @@ macro_rules! caches {
                 $crate::kinds::is_name(stringify!($kind)),
                 concat!(
                     "`", stringify!($kind), "` cannot name a kind: use a-z, 0-9 and _, a letter first, ",
-                    "at most 40, and no `absent` at the end"
+                    "at most 40, not `shared`, and no `absent` at the end"
                 ),
             );)+
         };
@@ -388,8 +388,8 @@ impl<K, T: serde::de::DeserializeOwned> Kind<K, Arc<Vec<T>>, QueryLoader<K, T>> 
     }
 }
 
-/// Whether variables and metrics can have a kind's name. `CACHE_ABSENT_TTL_SECONDS` is every kind's,
-/// so none may be called `absent`, and `CACHE_A_ABSENT_TTL_SECONDS` is the kind `a`'s.
+/// Whether variables and metrics can have a kind's name. `CACHE_ABSENT_TTL_SECONDS` is every kind's, and
+/// `CACHE_SHARED_TIMEOUT_MS` the second level's, so none may be called `absent` or `shared`, and `CACHE_A_ABSENT_TTL_SECONDS` is the kind `a`'s.
 pub const fn is_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     if bytes.is_empty() || bytes.len() > 40 || !bytes[0].is_ascii_lowercase() {
@@ -404,7 +404,7 @@ pub const fn is_name(name: &str) -> bool {
     }
     !matches!(
         bytes,
-        b"absent" | [.., b'_', b'a', b'b', b's', b'e', b'n', b't']
+        b"absent" | b"shared" | [.., b'_', b'a', b'b', b's', b'e', b'n', b't']
     )
 }
 

@@ -65,8 +65,12 @@ pub trait Loader<K, V>: Send + Sync + 'static {
 
     /// What is known of `keys` without their source, which has failed and is left alone for a moment. A key that has
     /// no [`Loaded::age`] is not known.
-    fn load_near(&self, keys: Vec<K>) -> impl Future<Output = Loaded<K, V, Self::Error>> + Send {
-        drop(keys);
+    fn load_near(
+        &self,
+        keys: Vec<K>,
+        until: Deadline,
+    ) -> impl Future<Output = Loaded<K, V, Self::Error>> + Send {
+        drop((keys, until));
         async { Loaded::default() }
     }
 }
@@ -81,8 +85,11 @@ pub struct Loaded<K, V, E> {
     /// says so. Zero: not at all. Who joined the load while it was under way has its answer all the same. Only
     /// [`TtlPolicy::PerItem`](crate::TtlPolicy::PerItem) looks at this.
     pub fresh_for: HashMap<K, Duration>,
-    /// How old an answer already was when it came, where somebody else had read it. It counts from its read on.
+    /// How old an answer already was when it came, where somebody else had read it. It counts from its read on, and
+    /// is no success of the source.
     pub age: HashMap<K, Duration>,
+    /// Whether the source failed for all of `failed` as a whole, as an `Err` says where nothing is known without it.
+    pub is_outage: bool,
 }
 
 impl<K, V, E> Default for Loaded<K, V, E> {
@@ -92,6 +99,7 @@ impl<K, V, E> Default for Loaded<K, V, E> {
             failed: HashMap::new(),
             fresh_for: HashMap::new(),
             age: HashMap::new(),
+            is_outage: false,
         }
     }
 }

@@ -76,16 +76,19 @@ impl Rules {
     ) -> (Option<V>, Lifetime) {
         let per_item = self.is_per_item();
         let longest = answer.fresh_for.filter(|_| per_item);
-        let lifetime = |ttl: Duration, stale_for, expires_at| {
+        let lifetime = |ttl: Duration, stale_for: Duration, expires_at| {
             let whole = ttl.min(longest.unwrap_or(ttl));
             let left = self.jittered(whole, shorten).saturating_sub(answer.age);
             let near = self.near_ttl.map(|near| self.jittered(near, shorten));
+            let fresh_for = left.min(near.unwrap_or(left));
             Lifetime::Until {
                 sent: answer.sent,
-                fresh_for: left.min(near.unwrap_or(left)),
+                fresh_for,
                 stale_for: match longest {
+                    _ if stale_for.is_zero() => Duration::ZERO,
                     Some(Duration::ZERO) => Duration::ZERO,
-                    _ => stale_for,
+                    // To the same end as without another level.
+                    _ => stale_for.saturating_add(left - fresh_for),
                 },
                 expires_at,
             }

@@ -45,6 +45,7 @@ mod iam;
 mod server;
 
 use std::collections::HashMap;
+use std::io;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -67,9 +68,6 @@ const NEAR_TTL: Duration = Duration::from_secs(10);
 
 /// In bytes. What is larger is not stored.
 const LARGEST: usize = 1024 * 1024;
-
-/// Of a write that has to reach the second level.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Stores what was read, if what was there before still is.
 const FILL: &str = "if redis.call('GETRANGE', KEYS[1], 0, 15) == ARGV[1] then \
@@ -152,10 +150,10 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedCache<K,
         let key: K = key.to_owned();
         // Again behind it: what was read from the second level meanwhile was not gone there yet.
         self.0.invalidate(&key);
-        let delete = |name| cmd("DEL").arg(name).take();
-        let reached = self.write(deadline, &key, delete).await;
+        let delete = |name: &String| cmd("DEL").arg(name).take();
+        let reached = self.0.loader().write(&key, deadline, delete).await;
         self.0.invalidate(&key);
-        reached
+        reached.map(drop)
     }
 
     /// As [`Cache::put`], and in the second level. Other environments answer with what is in their memory for the
@@ -172,49 +170,18 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedCache<K,
         value: impl Into<Found<V>>,
         deadline: &Deadline,
     ) -> Result<(), Unreached> {
-        let found = value.into();
-        let loader = self.0.loader();
-        let sent = loader.basics.clock.now();
+        let (found, loader) = (value.into(), self.0.loader());
         let answer = Answer {
-            found: Some(found),
+            found: Some(found.clone()),
             fresh_for: None,
             age: Duration::ZERO,
-            sent,
+            sent: loader.basics.clock.now(),
         };
-        let content = loader.content(&answer);
-        let Some(found) = answer.found else {
-            return Ok(());
-        };
-        self.0.put(key.clone(), found.clone());
-        let write = |name| match content {
-            Some((content, left)) => {
-                let mut set = cmd("SET");
-                set.arg(name).arg(content).arg("PX").arg(left).take()
-            }
-            None => cmd("DEL").arg(name).take(),
-        };
-        let reached = self.write(deadline, &key, write).await;
-        self.0.put(key, found);
+        let entry = self.0.put_entry(key.clone(), found);
+        let reached = loader.put(&key, &answer, deadline).await;
+        // What came instead meanwhile may have been read from the second level before.
+        self.0.keep_only(&entry);
         reached
-    }
-
-    async fn write(
-        &self,
-        deadline: &Deadline,
-        key: &K,
-        write: impl FnOnce(String) -> Cmd,
-    ) -> Result<(), Unreached> {
-        let loader = self.0.loader();
-        let Some(name) = loader.name(key) else {
-            return Ok(());
-        };
-        let write = loader.valkey.write(WRITE_TIMEOUT, write(name));
-        let written = deadline.limit(write).await;
-        let written = written.unwrap_or_else(|| Err("the deadline passed".into()));
-        written.map_err(|error| {
-            loader.basics.counters.shared_errors.add_one();
-            Unreached(error)
-        })
     }
 }
 
@@ -320,6 +287,51 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
         }
     }
 
+    /// Writes to the second level, and returns the name there; none where it is switched off. An attempt that is
+    /// given up may still be carried out later.
+    async fn write(
+        &self,
+        key: &K,
+        deadline: &Deadline,
+        mut command: impl FnMut(&String) -> Cmd + Send,
+    ) -> Result<Option<String>, Unreached> {
+        let Some(name) = self.name(key) else {
+            return Ok(None);
+        };
+        let written = self.valkey.write(deadline, || command(&name)).await;
+        match written {
+            Ok(()) => Ok(Some(name)),
+            Err(error) => {
+                self.basics.counters.shared_errors.add_one();
+                Err(Unreached(error))
+            }
+        }
+    }
+
+    /// In two steps: a stamp, behind which nothing older can be stored, and of which it does no harm when it comes
+    /// late; then the value, in one attempt, if nobody else has written since.
+    async fn put(&self, key: &K, answer: &Answer<V>, deadline: &Deadline) -> Result<(), Unreached> {
+        let mut stamp = Vec::new();
+        let set = |name: &String| {
+            stamp = new_stamp();
+            lease(name, &stamp)
+        };
+        if let Some(name) = self.write(key, deadline, set).await?
+            && let Some(fill) = self.fill(name, stamp, answer)
+        {
+            self.ask(|| vec![fill.clone()], deadline).await;
+        }
+        Ok(())
+    }
+
+    /// Stores what was read, if the stamp is still there.
+    fn fill(&self, name: String, stamp: Vec<u8>, answer: &Answer<V>) -> Option<Cmd> {
+        let (content, left) = self.content(answer)?;
+        let mut fill = cmd("EVAL");
+        fill.arg(FILL).arg(1).arg(name).arg(stamp);
+        Some(fill.arg(content).arg(left).take())
+    }
+
     fn unusable(&self, cause: &dyn std::fmt::Display) {
         self.basics.counters.shared_errors.add_one();
         tracing::warn!(kind = self.basics.name, %cause, "the second level cannot hold this");
@@ -337,7 +349,7 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
         }
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let content = Content {
-            sent: millis(answer.sent.wall),
+            sent: millis(answer.sent.wall.saturating_sub(answer.age)),
             keep: answer.fresh_for.map(millis),
             end: answer.found.as_ref().and_then(|found| found.expires_at),
             known: match &answer.found {
@@ -345,13 +357,14 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
                 None => Known::Absent,
             },
         };
-        let mut bytes = stamp();
+        let mut bytes = Bounded(new_stamp());
         match serde_json::to_writer(&mut bytes, &content) {
-            Err(error) => self.unusable(&error),
-            Ok(()) if bytes.len() > LARGEST => {
+            Ok(()) => return Some((bytes.0, left)),
+            Err(error) if error.is_io() => {
                 self.unusable(&format!("it is larger than {LARGEST} bytes"));
             }
-            Ok(()) => return Some((bytes, left)),
+            // The error's text is the user's code's.
+            Err(_) => self.unusable(&"it cannot be written as JSON"),
         }
         None
     }
@@ -395,23 +408,29 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
 
     /// What the second level has, and of what it has not what may be replaced there. Nothing where it cannot be
     /// asked.
-    async fn look_up(&self, keys: &[K]) -> (Loaded<K, V, L::Error>, Stamps<K>) {
+    async fn look_up(&self, keys: &[K], until: &Deadline) -> (Loaded<K, V, L::Error>, Stamps<K>) {
         let (mut loaded, mut stamps) = (Loaded::default(), HashMap::new());
-        let names = keys
-            .iter()
-            .filter_map(|key| Some((key.clone(), self.name(key)?)));
-        let asked: Vec<_> = names.map(|(key, name)| (key, name, stamp())).collect();
-        let commands = asked.iter().map(|(_, name, lease)| {
-            let mut set = cmd("SET");
-            set.arg(name).arg(lease).arg("NX").arg("GET");
-            set.arg("PX").arg(LEASE.as_millis() as u64).take()
-        });
-        let commands: Vec<_> = commands.collect();
-        let Some(replies) = self.ask(commands).await else {
+        let names = keys.iter();
+        let names = names.filter_map(|key| Some((key.clone(), self.name(key)?)));
+        let names: Vec<_> = names.collect();
+        if names.is_empty() {
+            return (loaded, stamps);
+        }
+        // New ones for each attempt: one that was given up may still be carried out later.
+        let mut leases = Vec::new();
+        let commands = || {
+            leases = names.iter().map(|_| new_stamp()).collect();
+            let asked = names.iter().zip(&leases);
+            let look_up = |((_, name), stamp): (&(K, String), &Vec<u8>)| {
+                lease(name, stamp).arg("NX").arg("GET").take()
+            };
+            asked.map(look_up).collect()
+        };
+        let Some(replies) = self.ask(commands, until).await else {
             return (loaded, stamps);
         };
         let counters = &self.basics.counters;
-        for ((key, name, lease), reply) in asked.into_iter().zip(replies) {
+        for (((key, name), lease), reply) in names.into_iter().zip(leases).zip(replies) {
             let (stamp, answer) = match reply {
                 Some(Reply::Nil) => (lease, None),
                 Some(Reply::BulkString(content)) => self.seen(&content),
@@ -435,15 +454,16 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
         (loaded, stamps)
     }
 
-    async fn ask(&self, commands: Vec<Cmd>) -> Option<Vec<Option<Reply>>> {
-        if commands.is_empty() {
-            return None;
-        }
-        match self.valkey.ask(commands).await {
+    async fn ask(
+        &self,
+        commands: impl FnMut() -> Vec<Cmd> + Send,
+        until: &Deadline,
+    ) -> Option<Vec<Option<Reply>>> {
+        match self.valkey.ask(until, commands).await {
             Ok(replies) => replies,
-            Err(error) => {
+            Err((error, is_news)) => {
                 self.basics.counters.shared_errors.add_one();
-                if let Some(error) = error {
+                if is_news {
                     tracing::warn!(kind = self.basics.name, %error, "the second level failed");
                 }
                 None
@@ -452,8 +472,35 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
     }
 }
 
-fn stamp() -> Vec<u8> {
+fn new_stamp() -> Vec<u8> {
     fastrand::u128(..).to_be_bytes().to_vec()
+}
+
+/// Leaves a stamp behind.
+fn lease(name: &String, stamp: &Vec<u8>) -> Cmd {
+    let mut set = cmd("SET");
+    set.arg(name)
+        .arg(stamp)
+        .arg("PX")
+        .arg(LEASE.as_millis() as u64)
+        .take()
+}
+
+/// Does not grow beyond what may be stored.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LARGEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> Loader<K, V>
@@ -478,50 +525,56 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> Loader<K, V>
         if self.basics.rules.bypass() {
             return self.inner.reload(keys, known, until).await;
         }
-        let (mut shared, stamps) = self.look_up(&keys).await;
+        let (mut shared, stamps) = self.look_up(&keys, &until).await;
         let is_missing = |key: &K| !shared.age.contains_key(key);
         let missing: Vec<K> = keys.into_iter().filter(is_missing).collect();
         if missing.is_empty() {
             return Ok(shared);
         }
         let sent = self.basics.clock.now();
-        let loaded = match self.inner.reload(missing.clone(), known, until).await {
+        let loaded = match self
+            .inner
+            .reload(missing.clone(), known, until.clone())
+            .await
+        {
             Ok(loaded) => loaded,
             Err(error) if shared.age.is_empty() => return Err(error),
             // What the second level has is no less true.
             Err(error) => {
                 let failed = missing.into_iter().map(|key| (key, error.clone()));
                 shared.failed = failed.collect();
+                shared.is_outage = true;
                 return Ok(shared);
             }
         };
         let mut fills = Vec::new();
         for (key, (name, stamp)) in stamps {
-            if loaded.failed.contains_key(&key) {
+            // Of a content without a stamp nobody could say whether it is still there.
+            if loaded.failed.contains_key(&key) || stamp.is_empty() {
                 continue;
             }
             let answer = Answer {
                 found: loaded.found.get(&key).cloned(),
                 fresh_for: loaded.fresh_for.get(&key).copied(),
-                age: Duration::ZERO,
+                age: loaded.age.get(&key).copied().unwrap_or_default(),
                 sent,
             };
-            if let Some((content, left)) = self.content(&answer) {
-                let mut fill = cmd("EVAL");
-                fill.arg(FILL).arg(1).arg(name);
-                fills.push(fill.arg(stamp).arg(content).arg(left).take());
-            }
+            fills.extend(self.fill(name, stamp, &answer));
         }
-        self.ask(fills).await;
+        if !fills.is_empty() {
+            self.ask(|| fills.clone(), &until).await;
+        }
         shared.found.extend(loaded.found);
         shared.fresh_for.extend(loaded.fresh_for);
+        shared.age.extend(loaded.age);
         shared.failed = loaded.failed;
+        shared.is_outage = loaded.is_outage;
         Ok(shared)
     }
 
     const HAS_NEAR: bool = true;
 
-    async fn load_near(&self, keys: Vec<K>) -> Loaded<K, V, L::Error> {
-        self.look_up(&keys).await.0
+    async fn load_near(&self, keys: Vec<K>, until: Deadline) -> Loaded<K, V, L::Error> {
+        self.look_up(&keys, &until).await.0
     }
 }

@@ -20,10 +20,20 @@ use tokio::time::timeout;
 use super::iam;
 use crate::clock::{Clock, Reading};
 use crate::environment::Environment;
-use crate::lock;
+use crate::{Deadline, lock};
 
-/// A handshake may take longer than one caller waits: the next one goes on with it.
+/// How long the start of an environment waits for its connection.
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// A handshake may take longer than one caller waits: the next ones go on with it, so many. It has no time of its
+/// own, since there may be minutes between them.
+const MOST_WAITS: u32 = 25;
+
+/// For less it is not asked.
+const LEAST: Duration = Duration::from_millis(2);
+
+/// Of one attempt of a write, which has to get there.
+const WRITE: Duration = Duration::from_secs(1);
 
 /// How long a server that failed is left alone, doubling.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -55,8 +65,11 @@ struct Line {
     number: u64,
     /// It has said that another node has what is asked for.
     is_cluster: bool,
+    /// How often somebody waited for it in vain while it was being made.
+    waits: u32,
     /// In a row.
     failures: u32,
+    failed_at: Option<Reading>,
     /// Since when and for how long it is left alone.
     pause: Option<(Reading, Duration)>,
 }
@@ -145,7 +158,7 @@ impl Valkey {
     /// it stands in the log, and is tried again when it is needed.
     pub async fn connect(&self) {
         if self.address.is_some()
-            && let Err(Some(error)) = self.attempt(CONNECT, Vec::new(), 0).await
+            && let Err((error, _)) = self.attempt(CONNECT, Vec::new, 0).await
         {
             tracing::warn!(%error, "the second level cannot be reached");
         }
@@ -156,38 +169,53 @@ impl Valkey {
         self.address.as_ref().map(|_| self.prefix.as_str())
     }
 
-    /// Asks, unless it is left alone; `None` is the answer then. That of a command is `None` where what is under
-    /// its name is no string.
+    /// Asks, unless it is left alone or there is no time; `None` is the answer then. That of a command is `None`
+    /// where what is under its name is no string. `commands` makes them for each attempt.
     ///
     /// # Errors
-    /// When it fails: why, once in a pause.
+    /// When it fails: why, and whether others have not just failed likewise.
     pub(super) async fn ask(
         &self,
-        commands: Vec<Cmd>,
-    ) -> Result<Option<Vec<Option<Value>>>, Option<String>> {
+        until: &Deadline,
+        commands: impl FnMut() -> Vec<Cmd> + Send,
+    ) -> Result<Option<Vec<Option<Value>>>, (String, bool)> {
+        // The rest is the source's.
+        let half = until.remaining().map_or(self.timeout, |left| left / 2);
+        if half < LEAST {
+            return Ok(None);
+        }
         let Some(failures) = self.may_be_asked() else {
             return Ok(None);
         };
-        self.attempt(self.timeout, commands, failures)
-            .await
-            .map(Some)
+        let limit = self.timeout.min(half);
+        self.attempt(limit, commands, failures).await.map(Some)
     }
 
     /// Writes, even if it is left alone, in two attempts.
     ///
     /// # Errors
     /// When both fail.
-    pub(super) async fn write(&self, limit: Duration, command: Cmd) -> Result<(), String> {
-        for attempt in 0..2 {
+    pub(super) async fn write(
+        &self,
+        deadline: &Deadline,
+        mut command: impl FnMut() -> Cmd + Send,
+    ) -> Result<(), String> {
+        let mut last = "the deadline has passed".to_string();
+        for attempts_left in [2, 1] {
+            let left = deadline
+                .remaining()
+                .map_or(WRITE, |left| left / attempts_left);
+            if left.is_zero() {
+                break;
+            }
             let failures = lock(&self.line).failures;
-            let written = self.attempt(limit, vec![command.clone()], failures).await;
-            match written {
+            let command = || vec![command()];
+            match self.attempt(WRITE.min(left), command, failures).await {
                 Ok(_) => return Ok(()),
-                Err(Some(error)) if attempt == 1 => return Err(error),
-                Err(_) => {}
+                Err((error, _)) => last = error,
             }
         }
-        Err("others have just failed to reach it".into())
+        Err(last)
     }
 
     /// How many failures there were in a row; none while it is left alone. Where its pause is over one caller
@@ -207,52 +235,67 @@ impl Valkey {
     async fn attempt(
         &self,
         limit: Duration,
-        commands: Vec<Cmd>,
+        commands: impl FnMut() -> Vec<Cmd> + Send,
         failures: u32,
-    ) -> Result<Vec<Option<Value>>, Option<String>> {
+    ) -> Result<Vec<Option<Value>>, (String, bool)> {
         let link = AtomicU64::new(0);
-        let error = match timeout(limit, self.send(&commands, &link)).await {
+        let error = match timeout(limit, self.send(commands, &link)).await {
             Ok(Ok(replies)) => {
+                let now = self.clock.now();
                 let mut line = lock(&self.line);
-                (line.failures, line.pause) = (0, None);
+                line.pause = None;
+                // Where it answers one question and not the other they follow each other.
+                let age = line.failed_at.map(|at| now.since(at));
+                if age.is_none_or(|age| age.is_none_or(|age| age > 2 * LONGEST_PAUSE)) {
+                    line.failures = 0;
+                }
                 return Ok(replies);
             }
             Ok(Err(error)) => error,
             Err(_) => {
-                // One that fell silent is no good any more; one that is being made may be yet.
-                self.drop_link(link.load(Relaxed));
+                self.fell_silent(link.load(Relaxed));
                 format!("it did not answer within {limit:?}")
             }
         };
         let now = self.clock.now();
         let mut line = lock(&self.line);
         // Of those who failed together the first counts.
-        if line.failures != failures {
-            return Err(None);
+        let is_news = line.failures == failures;
+        if is_news {
+            let pause = PAUSE.saturating_mul(1 << failures.min(10));
+            line.pause = Some((now, pause.min(LONGEST_PAUSE)));
+            line.failed_at = Some(now);
+            line.failures += 1;
         }
-        let pause = PAUSE
-            .saturating_mul(1 << failures.min(10))
-            .min(LONGEST_PAUSE);
-        line.pause = Some((now, pause));
-        line.failures += 1;
-        Err(Some(error))
+        Err((error, is_news))
     }
 
-    async fn send(&self, commands: &[Cmd], link: &AtomicU64) -> Result<Vec<Option<Value>>, String> {
+    async fn send(
+        &self,
+        mut commands: impl FnMut() -> Vec<Cmd> + Send,
+        link: &AtomicU64,
+    ) -> Result<Vec<Option<Value>>, String> {
         let mut is_again = false;
         loop {
             let (connection, number, is_new) = self.connection().await?;
             link.store(number, Relaxed);
-            let replies = commands
-                .iter()
-                .map(|command| reply(connection.clone(), command));
+            let replies = commands().into_iter();
+            let replies = replies.map(|command| reply(connection.clone(), command));
             let replies: Vec<_> = replies.collect();
             let error = match try_join_all(replies).await {
                 Ok(replies) => return Ok(replies),
                 Err(error) => error,
             };
-            self.drop_link(number);
             let has_moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
+            // What is refused is refused by a connection that works.
+            let works = matches!(
+                error.kind(),
+                ErrorKind::Extension
+                    | ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoPerm)
+            );
+            if !works {
+                self.drop_link(number);
+            }
             lock(&self.line).is_cluster |= has_moved;
             // A connection can have died while the environment was frozen.
             let is_worth_it = has_moved || (error.is_io_error() && !is_new);
@@ -273,7 +316,7 @@ impl Valkey {
                 Link::Down => {
                     let connecting = self.connecting(line.is_cluster);
                     line.link = Link::Connecting(connecting.clone());
-                    line.number += 1;
+                    (line.number, line.waits) = (line.number + 1, 0);
                     connecting
                 }
             };
@@ -285,6 +328,18 @@ impl Valkey {
             line.link = connected.clone().map_or(Link::Down, Link::Up);
         }
         connected.map(|connection| (connection, number, true))
+    }
+
+    /// A connection that fell silent is no good any more; one that is being made may be yet.
+    fn fell_silent(&self, number: u64) {
+        self.drop_link(number);
+        let mut line = lock(&self.line);
+        if matches!(line.link, Link::Connecting(_)) {
+            line.waits += 1;
+            if line.waits == MOST_WAITS {
+                line.link = Link::Down;
+            }
+        }
     }
 
     fn drop_link(&self, number: u64) {
@@ -315,9 +370,8 @@ impl Valkey {
             })
         };
         let connect = async move {
-            let connected = AssertUnwindSafe(timeout(CONNECT, connect)).catch_unwind();
-            let connected = connected.await.map_err(|_| "the login panicked")?;
-            connected.map_err(|_| format!("no connection within {CONNECT:?}"))?
+            let connected = AssertUnwindSafe(connect).catch_unwind().await;
+            connected.map_err(|_| "the login panicked")?
         };
         connect.boxed().shared()
     }
@@ -336,7 +390,8 @@ async fn open(
     let info = address.into_connection_info()?.set_redis_settings(settings);
     if is_cluster {
         // What it tries again it does in a task of its own: no longer than somebody waits.
-        let mut client = ClusterClient::builder([info]).retries(2).max_retry_wait(10);
+        let client = ClusterClient::builder([info]).retries(2);
+        let mut client = client.min_retry_wait(1).max_retry_wait(10);
         if let Some(certificates) = certificates {
             client = client.certs(certificates);
         }
@@ -357,7 +412,7 @@ async fn open(
     Ok(Connection::One(connection))
 }
 
-async fn reply(mut connection: Connection, command: &Cmd) -> Result<Option<Value>, RedisError> {
+async fn reply(mut connection: Connection, command: Cmd) -> Result<Option<Value>, RedisError> {
     match command.query_async(&mut connection).await {
         Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
         reply => reply.map(Some),
