@@ -28,12 +28,17 @@ pub const SOURCE: &str = "That is what 1,000 reads took, one after another: GetI
 
 /// The time of one request.
 pub fn latency(random: &mut fastrand::Rng) -> Duration {
+    log_normal(random, MEDIAN, P99)
+}
+
+/// A time that has this median and this 99th percentile, in milliseconds.
+pub fn log_normal(random: &mut fastrand::Rng, median: f64, p99: f64) -> Duration {
     // The 99th percentile of a normal distribution is 2.326 deviations above its median.
-    let sigma = (P99 / MEDIAN).ln() / 2.326;
+    let sigma = (p99 / median).ln() / 2.326;
     // Box and Muller.
     let (one, two) = (1.0 - random.f64(), random.f64());
     let normal = (-2.0 * one.ln()).sqrt() * (std::f64::consts::TAU * two).cos();
-    Duration::from_secs_f64(MEDIAN / 1000.0 * (sigma * normal).exp())
+    Duration::from_secs_f64(median / 1000.0 * (sigma * normal).exp())
 }
 
 /// In front of DynamoDB Local. Lives until the process ends.

@@ -19,17 +19,17 @@ use crate::setting::{Outcome, Setting};
 
 pub const NAME: &str = "popularity";
 
-const ITEMS: usize = 10_000;
-const REQUESTS_A_SECOND: f64 = 50.0;
-const LINES: usize = 3;
+pub const ITEMS: usize = 10_000;
+pub const REQUESTS_A_SECOND: f64 = 50.0;
+pub const LINES: usize = 3;
 /// What an invocation takes where everything is cached, in microseconds.
-const WARM: f64 = 100.0;
+pub const WARM: f64 = 100.0;
 
 /// Zipf's law with exponent 1: the second is asked for half as often as the first.
-struct Zipf(Vec<f64>);
+pub struct Zipf(Vec<f64>);
 
 impl Zipf {
-    fn new(items: usize) -> Self {
+    pub fn new(items: usize) -> Self {
         let mut sum = 0.0;
         let sums = (1..=items).map(|rank| {
             sum += 1.0 / rank as f64;
@@ -38,7 +38,7 @@ impl Zipf {
         Zipf(sums.collect())
     }
 
-    fn draw(&self, random: &mut fastrand::Rng) -> usize {
+    pub fn draw(&self, random: &mut fastrand::Rng) -> usize {
         let all = self.0.last().copied().unwrap_or_default();
         let at = random.f64() * all;
         self.0.partition_point(|sum| *sum < at)

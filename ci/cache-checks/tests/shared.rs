@@ -950,6 +950,10 @@ async fn switched_off_it_is_not_asked() {
         (world.reads(), stats.shared_errors, stats.shared_misses),
         (2, 0, 0)
     );
+    // And memory answers as long as without it.
+    environment.clock.advance(59 * SECOND);
+    environment.get("a").await;
+    assert_eq!(world.reads(), 0);
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ pub use server::Valkey;
 use crate::builder::Basics;
 use crate::kinds::{CacheType, Kind, Prepare};
 use crate::ttl::Answer;
-use crate::{Cache, Deadline, Found, Key, Loaded, Loader, Value};
+use crate::{Cache, Deadline, Found, Key, Loaded, Loader, TtlPolicy, Value};
 
 /// How long who found nothing may take to store what the source answers.
 const LEASE: Duration = Duration::from_secs(30);
@@ -264,9 +264,11 @@ impl<K, V, L> SharedLoader<K, V, L> {
     fn prepared(mut self, basics: &mut Basics) -> Self {
         self.inner = (self.prepare)(self.inner, basics);
         self.basics = basics.clone();
-        let never_changes = basics.rules.policy == crate::TtlPolicy::Immutable;
-        let default = (!never_changes).then_some(NEAR_TTL);
-        basics.rules.near_ttl = self.near_ttl.or(default);
+        if self.valkey.prefix().is_some() {
+            let never_changes = basics.rules.policy == TtlPolicy::Immutable;
+            let default = (!never_changes).then_some(NEAR_TTL);
+            basics.rules.near_ttl = self.near_ttl.or(default);
+        }
         self
     }
 }
