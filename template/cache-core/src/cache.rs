@@ -219,7 +219,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
     /// Forgets `key`. Who asks from now on gets what the source says from now on, also if a load
     /// of it is under way: its earlier callers get its answer, which is not stored.
     ///
-    /// Reaches this execution environment only.
+    /// Reaches this execution environment only; a kind with a second level has its own.
     pub fn invalidate<Q>(&self, key: &Q)
     where
         Q: ToOwned<Owned = K> + ?Sized,

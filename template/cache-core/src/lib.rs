@@ -89,7 +89,8 @@
 //! it together; this crate knows nothing of `lambda_runtime`.
 //!
 //! Sources: [`dynamodb`] for items and Queries; with the features of these names `http`, `parameters` and `secrets`;
-//! [`from_fn`] for a closure, [`Loader`] for the rest.
+//! [`from_fn`] for a closure, [`Loader`] for the rest. With the feature `shared` a second level that all environments
+//! share can stand before any of them.
 //!
 //! # Choosing keys
 //!
@@ -122,8 +123,9 @@
 //! # After your own writes, and after a restore
 //!
 //! [`Cache::put`] after a write stores what was written, and [`Cache::invalidate`] makes this
-//! environment read again. Neither can reach the other environments: they answer with what they have until its time to live is over. Where all
-//! must agree at once, read through a shared store instead.
+//! environment read again. Neither can reach the other environments: they answer with what they have until its time to
+//! live is over. Those of a kind with a second level do, within seconds; where all must agree at once, read without a
+//! cache.
 //!
 //! An environment restored from a snapshot starts with the entries and the clocks of the moment
 //! when it was taken. Register an after-restore hook that calls [`Cache::invalidate_all`].

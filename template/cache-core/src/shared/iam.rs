@@ -10,12 +10,11 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4;
 use aws_types::SdkConfig;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+
+use super::server::Login;
 
 /// How long ElastiCache takes one for a new connection: no longer than this.
 const EXPIRES: Duration = Duration::from_secs(900);
-
-type Login = dyn Fn() -> BoxFuture<'static, Result<Option<(String, String)>, String>> + Send + Sync;
 
 pub(super) fn login(
     config: &SdkConfig,

@@ -26,16 +26,27 @@
 //!   every environment, until its TTL is over for all of them. This rests on the wall clocks of the environments: as
 //!   far as they differ, so far may a value outlive its TTL. One from the future is a miss, and the server ends
 //!   each value by its own clock.
-//! - **An invalidation or a put wins over loads in flight**, here and elsewhere: what they read is not stored. Other
-//!   environments answer with what is in their memory for the near TTL at most.
-//! - **It may fail.** Then the source answers. What is asked of it takes no longer than `CACHE_SHARED_TIMEOUT_MS`, and
-//!   after a failure it is left alone for 200 ms, doubling to 2 s.
+//! - **An invalidation or a put that has returned wins over loads in flight**, here and elsewhere: what they read is not
+//!   stored. Other environments answer with what is in their memory for the near TTL at most, and past it as a stale
+//!   value where the source fails. As far as the server keeps what it was told: see its replication.
+//! - **It may fail.** Then the source answers. What is asked of it, once before the source and once behind it, takes no
+//!   longer than `CACHE_SHARED_TIMEOUT_MS` and half of the caller's time, and after a failure it is left alone for
+//!   200 ms, doubling to 2 s. While it is away memory still asks again after the near TTL, so the source is asked
+//!   more often.
+//! - **The source may fail.** The second level answers what it has, also while the source is left alone.
 //! - **Nothing runs behind a response**: who loads a value waits until it is stored.
 //!
 //! # How a load in flight is kept from storing what is old
 //! Each content begins with a random stamp. Who finds none leaves one behind for 30 seconds: a lease. What was
 //! read from the source is stored only if the stamp that was there before is there still. An
 //! invalidation removes the stamp, a put replaces it, and a lost one only means that nothing is stored.
+//!
+//! A read that is eventually consistent may bring back what was before a write, and then for all: declare the source
+//! `consistent()` where you invalidate.
+//!
+//! # Values
+//! They go there as JSON, and have to come back as they went: not what serde skips, nor maps whose keys are no
+//! strings. What is larger than 1 MiB is not stored.
 //!
 //! # Who can read it
 //! Whoever may connect to the server reads the values of all who use it. Keys begin with
@@ -73,7 +84,8 @@ const LARGEST: usize = 1024 * 1024;
 const FILL: &str = "if redis.call('GETRANGE', KEYS[1], 0, 15) == ARGV[1] then \
                     return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end";
 
-/// What a key of a shared kind has to be: others than this process have to know it.
+/// What a key of a shared kind has to be: others than this process have to know it. Keys must be equal exactly where
+/// their JSON is: one that leaves out a field would answer with another's value.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key in the second level",
     note = "derive `serde::Serialize` for it"
@@ -100,7 +112,9 @@ pub struct Unreached(String);
 pub type Shared<C> =
     SharedCache<<C as CacheType>::Key, <C as CacheType>::Value, <C as CacheType>::Loader>;
 
-/// A [`Cache`] whose writes reach the second level.
+/// A [`Cache`] whose writes reach the second level. What else a cache has it has, too, by [`Deref`]:
+/// [`Cache::invalidate_all`] forgets this environment's memory alone, as do the writes of a `&Cache` that it is taken
+/// for.
 pub struct SharedCache<K, V, L>(Cache<K, V, SharedLoader<K, V, L>>)
 where
     K: SharedKey,
@@ -209,7 +223,8 @@ where
 
 impl<K, V, L> Kind<K, V, SharedLoader<K, V, L>> {
     /// This environment's memory answers for so many seconds before it asks the second level again: as
-    /// long another environment's write may go unseen. Default: 10, or the TTL where that is less.
+    /// long another environment's write may go unseen. Default: 10, or the TTL where that is less; an immutable kind
+    /// is not asked for again. With 0 each lookup asks, or joins one of the last second.
     pub fn near_ttl(self, seconds: u64) -> Self {
         self.map(|loader| SharedLoader {
             near_ttl: Some(Duration::from_secs(seconds)),

@@ -8,12 +8,12 @@ use std::time::Duration;
 use aws_types::SdkConfig;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, try_join_all};
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value,
+    RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates, Value,
 };
 use tokio::time::timeout;
 
@@ -43,7 +43,7 @@ const ADDRESS: &str =
     "host:port or rediss://host:port, which are asked with TLS, or redis://host:port, which is not";
 
 /// Who may connect: a user and a password, or none.
-type Login = dyn Fn() -> BoxFuture<'static, Result<Option<(String, String)>, String>> + Send + Sync;
+pub(super) type Login = dyn Fn() -> BoxFuture<'static, Result<Option<(String, String)>, String>> + Send + Sync;
 
 /// A Valkey or Redis, from version 7 on: one server or a cluster. Cheap to clone: clones share the connection.
 #[derive(Clone)]
@@ -104,7 +104,8 @@ impl Valkey {
     /// | `CACHE_SHARED_IAM_CACHE` | the name of the cache that this is signed for | required with a user |
     /// | `CACHE_SHARED_IAM_SERVERLESS` | `true`, `false`: whether that is an ElastiCache Serverless | `true` |
     ///
-    /// Nothing is asked of the server yet: see [`connect`](Self::connect).
+    /// Nothing is asked of the server yet: see [`connect`](Self::connect). With TLS, certificates are checked against
+    /// Mozilla's roots, and rustls gets aws-lc-rs as its provider for the process if it has none.
     pub fn open(environment: &mut Environment, config: &SdkConfig) -> Self {
         let switch = |value: &str| value.parse().ok();
         let enabled = environment.value("CACHE_SHARED_ENABLED", "true, false", switch);
@@ -138,6 +139,25 @@ impl Valkey {
 
     /// Who connects: the user and the password that `login` gives, asked for with each new connection. It is
     /// driven by those who wait for the connection. Its error is in the log.
+    ///
+    /// ```
+    /// # use cache_core::{environment::Environment, shared::Valkey};
+    /// # fn example(mut environment: Environment, config: aws_types::SdkConfig, secrets: Secrets) {
+    /// let valkey = Valkey::open(&mut environment, &config).login(move || {
+    ///     let secret = secrets.get_secret_value().secret_id("valkey");
+    ///     async move {
+    ///         let secret = secret.send().await.map_err(|error| error.to_string())?;
+    ///         let password = secret.secret_string().ok_or("the secret has no text")?;
+    ///         Ok(("function".to_string(), password.to_string()))
+    ///     }
+    /// });
+    /// # }
+    /// # // As the client of Secrets Manager is.
+    /// # #[derive(Clone)] struct Secrets;
+    /// # impl Secrets { fn get_secret_value(&self) -> Self { Secrets } fn secret_id(self, _: &str) -> Self { self }
+    /// #   async fn send(self) -> Result<Self, String> { Ok(self) }
+    /// #   fn secret_string(&self) -> Option<&str> { None } }
+    /// ```
     #[must_use]
     pub fn login<R>(mut self, login: impl Fn() -> R + Send + Sync + 'static) -> Self
     where
@@ -147,7 +167,7 @@ impl Valkey {
         self
     }
 
-    /// Trusts servers whose certificate comes from this one, in PEM, instead of those that the system trusts.
+    /// Trusts servers whose certificate comes from this one, in PEM, instead of Mozilla's roots.
     #[must_use]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificate = Some(pem.into());
@@ -412,37 +432,14 @@ async fn open(
     Ok(Connection::One(connection))
 }
 
-async fn reply(mut connection: Connection, command: Cmd) -> Result<Option<Value>, RedisError> {
-    match command.query_async(&mut connection).await {
+async fn reply(connection: Connection, command: Cmd) -> Result<Option<Value>, RedisError> {
+    let reply = match connection {
+        Connection::One(mut connection) => command.query_async(&mut connection).await,
+        Connection::Cluster(mut connection) => command.query_async(&mut connection).await,
+    };
+    match reply {
         Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
         reply => reply.map(Some),
-    }
-}
-
-impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Connection::One(connection) => connection.req_packed_command(command),
-            Connection::Cluster(connection) => connection.req_packed_command(command),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        commands: &'a redis::Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Connection::One(connection) => connection.req_packed_commands(commands, offset, count),
-            Connection::Cluster(connection) => {
-                connection.req_packed_commands(commands, offset, count)
-            }
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        0
     }
 }
 
