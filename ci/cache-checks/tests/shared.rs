@@ -960,7 +960,7 @@ async fn switched_off_it_is_not_asked() {
 async fn users_and_passwords_are_asked_for_with_each_connection() {
     let server = SharedCache::start(&[]);
     // What infra/ lets the function do.
-    let allowed = "~quotes:* -@all +@connection +cluster +set +getrange +eval +del";
+    let allowed = "~quotes:* -@all +ping +asking +cluster|slots +set +getrange +eval +del";
     ask::<()>(&server, &format!("ACL SETUSER function on >old {allowed}")).await;
     let world = world();
     let passwords = Arc::new(Mutex::new(vec!["new", "old"]));

@@ -62,19 +62,21 @@ fn each_variable_of_the_book_takes_its_values_and_no_others() {
     assert_eq!(numbers, 6);
 }
 
-/// A table's rows behind a heading.
-fn section(text: &str, heading: &str) -> Vec<[String; 3]> {
-    let section = text.lines().skip_while(|line| !line.contains(heading));
-    rows(section.map(|line| line.trim_start_matches(['/', ' '])).skip(2).take_while(|line| !line.starts_with("## ")))
+/// The rows of the table behind this text, in a page or in a comment.
+fn table(text: &str, after: &str) -> Vec<[String; 3]> {
+    let (_, text) = text.split_once(after).unwrap();
+    let lines = text.lines().map(|line| line.trim_start_matches(['/', ' ']));
+    let lines = lines.skip_while(|line| !line.starts_with('|'));
+    rows(lines.take_while(|line| line.starts_with('|')))
 }
 
 #[test]
 fn the_book_says_the_same_of_the_second_level_as_the_code() {
     let path = "template/cache-core/src/shared/server.rs";
     let code = fs::read_to_string(checks::root().join(path)).unwrap();
-    let code = section(&code, "The server of the environment's variables");
+    let code = table(&code, "The server of the environment's variables");
     let book = fs::read_to_string(checks::root().join("docs/src/reference.md")).unwrap();
-    assert_eq!(section(&book, "## Variables of a second level"), code);
+    assert_eq!(table(&book, "## Variables of a second level"), code);
     assert_eq!(code.len(), 7);
 }
 

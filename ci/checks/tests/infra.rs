@@ -203,6 +203,7 @@ fn check_limits(name: &str, parameter: &Map<String, Value>, variable: &Map<Strin
 #[test]
 fn the_function_and_what_it_may_do_are_the_same() {
     let action = regex::Regex::new("^[a-z0-9]+:[A-Z][A-Za-z]+$").unwrap();
+    let name = regex::Regex::new("[A-Z]+(_[A-Z]+)+").unwrap();
     for trigger in triggers() {
         let both = Both::render(&trigger);
         let sam = &both.sam["Resources"]["Function"]["Properties"];
@@ -230,7 +231,6 @@ fn the_function_and_what_it_may_do_are_the_same() {
         let locals = &both.terraform["locals"];
         let theirs = &terraform["environment"]["variables"];
         let theirs = format!("{locals} {theirs}");
-        let name = regex::Regex::new("[A-Z]+(_[A-Z]+)+").unwrap();
         let theirs: BTreeSet<_> = name.find_iter(&theirs).map(|name| name.as_str()).collect();
         assert_eq!(
             variables

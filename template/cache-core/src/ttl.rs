@@ -78,7 +78,7 @@ impl Rules {
         let longest = answer.fresh_for.filter(|_| per_item);
         let lifetime = |ttl: Duration, stale_for: Duration, expires_at| {
             let whole = ttl.min(longest.unwrap_or(ttl));
-            let left = self.jittered(whole, shorten).saturating_sub(answer.age);
+            let left = self.jittered(whole.saturating_sub(answer.age), shorten);
             let near = self.near_ttl.map(|near| self.jittered(near, shorten));
             let fresh_for = left.min(near.unwrap_or(left));
             Lifetime::Until {

@@ -83,7 +83,7 @@ resource "aws_elasticache_user" "shared" {
   engine        = "valkey"
   user_id       = local.shared_name
   user_name     = local.shared_name
-  access_string = "on ~${local.name}:* -@all +@connection +cluster +set +getrange +eval +del"
+  access_string = "on ~${local.name}:* -@all +ping +asking +cluster|slots +set +getrange +eval +del"
 
   authentication_mode {
     type = "iam"

@@ -33,7 +33,8 @@
 //!   longer than `CACHE_SHARED_TIMEOUT_MS` and half of the caller's time, and after a failure it is left alone for
 //!   200 ms, doubling to 2 s. While it is away memory still asks again after the near TTL, so the source is asked
 //!   more often.
-//! - **The source may fail.** The second level answers what it has, also while the source is left alone.
+//! - **The source may fail.** The second level answers what it has, also while the source is left alone. A source that
+//!   hangs has to end by itself for that, by [`Deadline::limit`]: those of this crate do.
 //! - **Nothing runs behind a response**: who loads a value waits until it is stored.
 //!
 //! # How a load in flight is kept from storing what is old
@@ -43,6 +44,11 @@
 //!
 //! A read that is eventually consistent may bring back what was before a write, and then for all: declare the source
 //! `consistent()` where you invalidate.
+//!
+//! # What never changes
+//! An immutable kind is not asked for again in an environment that has it, and its values outlive deployments in the
+//! second level: one that was wrong goes away by `invalidate`, or with the next
+//! [`schema`](crate::kinds::Kind::schema).
 //!
 //! # Values
 //! They go there as JSON, and have to come back as they went: not what serde skips, nor maps whose keys are no
@@ -489,8 +495,12 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
     }
 }
 
+/// From the system: environments that start together, or from one snapshot, must not have the same.
 fn new_stamp() -> Vec<u8> {
-    fastrand::u128(..).to_be_bytes().to_vec()
+    let mut stamp = fastrand::u128(..).to_be_bytes();
+    // Where the system has none the first is still there.
+    let _ = getrandom::fill(&mut stamp);
+    stamp.to_vec()
 }
 
 /// Leaves a stamp behind.

@@ -13,7 +13,7 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates, Value,
+    RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates, Value, cmd,
 };
 use tokio::time::timeout;
 
@@ -43,7 +43,8 @@ const ADDRESS: &str =
     "host:port or rediss://host:port, which are asked with TLS, or redis://host:port, which is not";
 
 /// Who may connect: a user and a password, or none.
-pub(super) type Login = dyn Fn() -> BoxFuture<'static, Result<Option<(String, String)>, String>> + Send + Sync;
+pub(super) type Login =
+    dyn Fn() -> BoxFuture<'static, Result<Option<(String, String)>, String>> + Send + Sync;
 
 /// A Valkey or Redis, from version 7 on: one server or a cluster. Cheap to clone: clones share the connection.
 #[derive(Clone)]
@@ -78,7 +79,7 @@ struct Line {
 enum Link {
     #[default]
     Down,
-    /// Goes on only while somebody waits for it.
+    /// Goes on only while somebody waits for it, but that of a cluster, which has a task.
     Connecting(Connecting),
     Up(Connection),
 }
@@ -177,8 +178,15 @@ impl Valkey {
     /// Connects, which may take longer than a caller waits: call it while the environment starts. Where that fails,
     /// it stands in the log, and is tried again when it is needed.
     pub async fn connect(&self) {
+        // In a cluster one of so many is elsewhere, and its other nodes are connected with, too.
+        let probes = || {
+            let names = (0..16).map(|number| format!("{}:{number}", self.prefix));
+            names
+                .map(|name| cmd("GETRANGE").arg(name).arg(0).arg(0).take())
+                .collect()
+        };
         if self.address.is_some()
-            && let Err((error, _)) = self.attempt(CONNECT, Vec::new, 0).await
+            && let Err((error, _)) = self.attempt(CONNECT, probes, 0).await
         {
             tracing::warn!(%error, "the second level cannot be reached");
         }
@@ -200,7 +208,7 @@ impl Valkey {
         commands: impl FnMut() -> Vec<Cmd> + Send,
     ) -> Result<Option<Vec<Option<Value>>>, (String, bool)> {
         // The rest is the source's.
-        let half = until.remaining().map_or(self.timeout, |left| left / 2);
+        let half = until.remaining().map_or(Duration::MAX, |left| left / 2);
         if half < LEAST {
             return Ok(None);
         }
@@ -263,6 +271,10 @@ impl Valkey {
             Ok(Ok(replies)) => {
                 let now = self.clock.now();
                 let mut line = lock(&self.line);
+                // One that failed since this was sent knows better.
+                if line.failures != failures {
+                    return Ok(replies);
+                }
                 line.pause = None;
                 // Where it answers one question and not the other they follow each other.
                 let age = line.failed_at.map(|at| now.since(at));
@@ -354,7 +366,8 @@ impl Valkey {
     fn fell_silent(&self, number: u64) {
         self.drop_link(number);
         let mut line = lock(&self.line);
-        if matches!(line.link, Link::Connecting(_)) {
+        let waited_for_it = number == 0 || number == line.number;
+        if waited_for_it && matches!(line.link, Link::Connecting(_)) {
             line.waits += 1;
             if line.waits == MOST_WAITS {
                 line.link = Link::Down;
@@ -409,8 +422,10 @@ async fn open(
     }
     let info = address.into_connection_info()?.set_redis_settings(settings);
     if is_cluster {
-        // What it tries again it does in a task of its own: no longer than somebody waits.
+        // It works in a task of its own, which lives as long as the connection. What it tries again takes no longer
+        // than somebody waits; its handshakes, as those of one server, have no time of their own.
         let client = ClusterClient::builder([info]).retries(2);
+        let client = client.connection_timeout(Duration::from_secs(86_400));
         let mut client = client.min_retry_wait(1).max_retry_wait(10);
         if let Some(certificates) = certificates {
             client = client.certs(certificates);
