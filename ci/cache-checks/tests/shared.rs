@@ -580,6 +580,7 @@ async fn one_that_falls_silent_costs_one_timeout() {
     let error = written.unwrap_err().to_string();
     assert!(error.contains("did not answer within"), "{error}");
     // One that is dropped on its way has reached the memory.
+    assert_eq!(environment.get("a").await.as_deref(), Some("first"));
     world.set("a", "second");
     let deadline = soon();
     let dropped = environment.caches.rows.invalidate("a", &deadline);

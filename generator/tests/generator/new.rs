@@ -163,10 +163,10 @@ fn a_dry_run_lists_the_files_and_writes_nothing() {
 [..] dry/infra/terraform/main.tf
 [..] dry/infra/terraform/observability.tf
 [..] dry/infra/terraform/outputs.tf
-     2892 dry/infra/terraform/shared.tf
-     1383 dry/infra/terraform/stages/production/main.tf
-     1382 dry/infra/terraform/stages/test/main.tf
-    20692 dry/infra/terraform/tests/plan.tftest.hcl
+[..] dry/infra/terraform/shared.tf
+[..] dry/infra/terraform/stages/production/main.tf
+[..] dry/infra/terraform/stages/test/main.tf
+[..] dry/infra/terraform/tests/plan.tftest.hcl
 ...
 [..] files, [..] bytes; nothing was written
 
