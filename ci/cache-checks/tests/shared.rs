@@ -102,7 +102,7 @@ impl Loader<String, Row> for Ending {
         for key in keys {
             let found = Found {
                 value: Row { text: key.clone() },
-                expires_at: (key == "ends").then_some(1_750_000_007),
+                expires_at: (key == "ends").then_some(1_750_000_002),
             };
             if key != "ends" {
                 loaded.fresh_for.insert(key.clone(), 5 * SECOND);
@@ -308,7 +308,7 @@ async fn values_end_as_they_say_themselves() {
     for key in ["ends", "short"] {
         fill.caches.ending.get(key, &soon()).await.unwrap();
     }
-    for (key, lives) in [("ends", 7), ("short", 5)] {
+    for (key, lives) in [("ends", 2), ("short", 5)] {
         let other = Lambda::new(&world, &endpoint(&server));
         other.clock.advance((lives - 1) * SECOND);
         other.caches.ending.get(key, &soon()).await.unwrap();
@@ -566,6 +566,10 @@ async fn one_that_falls_silent_costs_one_timeout() {
     let environment = Lambda::with(&world, &endpoint(&server), &patience, |valkey| valkey);
     server.pause();
     is_left_out(&environment, &world, "never there").await;
+    // When the pause is over one finds out, and the others go by.
+    environment.clock.advance(2 * SECOND);
+    tokio::join!(environment.get("x"), environment.get("y"));
+    assert_eq!(environment.stats().shared_errors, 2);
     server.unpause();
     let environment = Lambda::new(&world, &endpoint(&server));
     environment.get("a").await;
@@ -639,6 +643,42 @@ async fn a_connection_that_died_meanwhile_is_made_again_at_once() {
         .invalidate("a", &soon())
         .await
         .unwrap();
+}
+
+/// Nobody says that it is gone: what is sent on it goes nowhere. New connections work.
+#[tokio::test]
+async fn a_connection_that_leads_nowhere_any_more_is_given_up() {
+    let server = SharedCache::start(&[]);
+    let world = world();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("redis://{}", listener.local_addr().unwrap());
+    let (cut, port) = (Arc::new(Notify::new()), server.port);
+    let relay = Arc::clone(&cut);
+    let relays = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let cut = Arc::clone(&relay);
+            tokio::spawn(async move {
+                let to = ("127.0.0.1", port);
+                let mut server = tokio::net::TcpStream::connect(to).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    () = cut.notified() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    let patience = [("CACHE_SHARED_TIMEOUT_MS", "200")];
+    let environment = Lambda::with(&world, &endpoint, &patience, |valkey| valkey);
+    environment.get("a").await;
+    cut.notify_waiters();
+    for _ in 0..2 {
+        environment.caches.rows.invalidate_all();
+        environment.clock.advance(2 * SECOND);
+        environment.get("a").await;
+    }
+    let stats = environment.stats();
+    assert_eq!((stats.shared_errors, stats.shared_hits), (1, 1));
+    relays.abort();
 }
 
 #[tokio::test]
@@ -766,7 +806,7 @@ async fn an_outage_of_the_source_is_one_though_the_second_level_has_a_part() {
     for key in ["b", "d"] {
         assert!(other.caches.rows.get(key, &soon()).await.is_err());
     }
-    assert_eq!(world.reads(), 0);
+    assert_eq!((world.reads(), other.stats().load_errors), (0, 1));
     // A hit is no success of the source: the next failure doubles the pause.
     assert!(other.get("e").await.is_some());
     other.clock.advance(200 * MS);

@@ -92,19 +92,11 @@ const FILL: &str = "if redis.call('GETRANGE', KEYS[1], 0, 15) == ARGV[1] then \
 
 /// What a key of a shared kind has to be: others than this process have to know it. Keys must be equal exactly where
 /// their JSON is: one that leaves out a field would answer with another's value.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a key in the second level",
-    note = "derive `serde::Serialize` for it"
-)]
 pub trait SharedKey: Key + Serialize {}
 
 impl<K: Key + Serialize> SharedKey for K {}
 
 /// What a value of a shared kind has to be.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be stored in the second level",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for what is in it"
-)]
 pub trait SharedValue: Value + Serialize + DeserializeOwned {}
 
 impl<V: Value + Serialize + DeserializeOwned> SharedValue for V {}
