@@ -105,6 +105,40 @@ fn every_line_is_valid_and_holds_what_it_announces() {
     }
 }
 
+/// Of a kind that has asked its second level, and of no other.
+#[test]
+fn a_second_level_has_three_metrics_more() {
+    let schema = jsonschema::validator_for(&schema()).unwrap();
+    let metrics = Metrics::new("a".into(), "b".into(), "7".into(), Duration::from_secs(60));
+    let shared = Stats {
+        shared_hits: 3,
+        shared_misses: 2,
+        shared_errors: 1,
+        ..Stats::default()
+    };
+    let alone = Stats {
+        hits: 1,
+        ..Stats::default()
+    };
+    let kinds = [("shared", shared), ("alone", alone)].into_iter();
+    let lines = metrics.lines(kinds, ManualClock::default().now());
+    let lines: Vec<Value> = lines
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names = ["SharedHits", "SharedMisses", "SharedErrors"];
+    assert_eq!(
+        names.map(|name| lines[0][name].as_u64()),
+        [Some(3), Some(2), Some(1)]
+    );
+    assert_eq!(names.map(|name| lines[1][name].as_u64()), [None; 3]);
+    for (line, announced) in lines.iter().zip([11, 8]) {
+        assert!(schema.is_valid(line), "{line}");
+        let definitions = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
+        assert_eq!(definitions.as_array().unwrap().len(), announced);
+    }
+}
+
 #[test]
 fn the_line_of_an_error_is_valid_and_holds_what_it_announces() {
     let schema = jsonschema::validator_for(&schema()).unwrap();

@@ -667,8 +667,7 @@ async fn a_connection_that_leads_nowhere_any_more_is_given_up() {
             });
         }
     });
-    let patience = [("CACHE_SHARED_TIMEOUT_MS", "200")];
-    let environment = Lambda::with(&world, &endpoint, &patience, |valkey| valkey);
+    let environment = Lambda::new(&world, &endpoint);
     environment.get("a").await;
     cut.notify_waiters();
     for _ in 0..2 {
@@ -918,7 +917,7 @@ async fn what_may_not_be_stored_backs_off_too() {
 #[tokio::test]
 async fn an_environment_can_connect_while_it_starts() {
     let server = SharedCache::start(&[]);
-    for (port, is_there) in [(server.port, 1), (1, 0)] {
+    for (port, is_there) in [(1, 0), (server.port, 1)] {
         let endpoint = format!("redis://127.0.0.1:{port}");
         let variables = [("CACHE_SHARED_ENDPOINT", endpoint.as_str())];
         let mut environment = Environment::of(variables);
@@ -1145,14 +1144,17 @@ async fn a_cluster_is_noticed_by_its_answers() {
     let bus: Vec<String> = ask(&nodes[1], "CONFIG GET cluster-port").await;
     let meet = format!("CLUSTER MEET 127.0.0.1 {} {}", nodes[1].port, bus[1]);
     ask::<()>(&nodes[0], &meet).await;
-    for node in &nodes {
-        while !ask::<String>(node, "CLUSTER INFO")
-            .await
-            .contains("cluster_state:ok")
-        {
-            tokio::time::sleep(50 * MS).await;
+    let is_up = async {
+        for node in &nodes {
+            while !ask::<String>(node, "CLUSTER INFO")
+                .await
+                .contains("cluster_state:ok")
+            {
+                tokio::time::sleep(50 * MS).await;
+            }
         }
-    }
+    };
+    tokio::time::timeout(60 * SECOND, is_up).await.unwrap();
     let world = world();
     let keys: Vec<String> = (0..20).map(|n| n.to_string()).collect();
     let [one, other] = [(); 2].map(|()| Lambda::new(&world, &endpoint(&nodes[0])));

@@ -81,15 +81,17 @@ impl Rules {
             let left = self.jittered(whole.saturating_sub(answer.age), shorten);
             let near = self.near_ttl.map(|near| self.jittered(near, shorten));
             let fresh_for = left.min(near.unwrap_or(left));
+            // To the same end as without another level, and counted from the same read.
+            let over = answer.age.saturating_sub(whole);
+            let stale_for = match longest {
+                _ if stale_for.is_zero() => Duration::ZERO,
+                Some(Duration::ZERO) => Duration::ZERO,
+                _ => stale_for.saturating_sub(over) + (left - fresh_for),
+            };
             Lifetime::Until {
                 sent: answer.sent,
                 fresh_for,
-                stale_for: match longest {
-                    _ if stale_for.is_zero() => Duration::ZERO,
-                    Some(Duration::ZERO) => Duration::ZERO,
-                    // To the same end as without another level.
-                    _ => stale_for.saturating_add(left - fresh_for),
-                },
+                stale_for,
                 expires_at,
             }
         };

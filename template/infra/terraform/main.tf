@@ -310,8 +310,8 @@ resource "aws_iam_role_policy" "function" {
     Version = "2012-10-17"
     Statement = concat(
       [
-        # For each kind that is declared with `table.query(...)` the action Query has to be added, and for
-        # one that asks an index the ARN of the table with /index/* behind it.
+        # Kinds by `table.query(...)` need the action Query, too, and those that ask an index the ARN with /index/*;
+        # parameters `ssm:GetParameters`; secrets `secretsmanager:BatchGetSecretValue` on * and `:GetSecretValue`.
         {
           Effect   = "Allow"
           Action   = ["dynamodb:GetItem", "dynamodb:BatchGetItem"]

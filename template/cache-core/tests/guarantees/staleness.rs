@@ -309,6 +309,47 @@ async fn per_item_lives_as_long_as_its_source_says_and_no_longer_than_the_ttl() 
     }
 }
 
+/// Of an answer that somebody else read before: it is fresh, and stands in, as long as if it were the cache's own.
+#[tokio::test(start_paused = true)]
+async fn an_age_that_the_loader_states_counts_from_the_read_on() {
+    for (age, fresh, stale) in [(0, 60, 90), (50, 10, 40), (70, 0, 20), (90, 0, 0)] {
+        let (cache, mut calls, clock) = cache_with(|builder| {
+            let builder = builder.ttl(TtlPolicy::Fixed(60 * SECOND));
+            builder.stale_if_error(30 * SECOND)
+        });
+        let reader = spawn_get(&cache, "a", Deadline::none());
+        let mut batch = Batch::default();
+        batch.found.insert("a".into(), present(1));
+        batch.age.insert("a".into(), age * SECOND);
+        calls.next().await.batch(batch);
+        assert_eq!(reader.await.unwrap().unwrap(), Some(1));
+        for (after, is_fresh) in [(fresh, false), (fresh - 1, true)] {
+            if after >= 0 {
+                let at = clock.now();
+                clock.advance(u32::try_from(after).unwrap() * SECOND);
+                assert_eq!(
+                    !is_asked(&cache, &mut calls, "a").await,
+                    is_fresh,
+                    "{age} {after}"
+                );
+                clock.change(|now| *now = at);
+            }
+        }
+        for (after, is_held) in [(stale - 1, true), (stale, false)] {
+            if after >= 0 {
+                let at = clock.now();
+                clock.advance(u32::try_from(after).unwrap() * SECOND);
+                assert_eq!(
+                    cached(&cache, "a").await.is_some(),
+                    is_held,
+                    "{age} {after}"
+                );
+                clock.change(|now| *now = at);
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_its_source_wants_nobody_to_keep_is_not_kept_even_to_stand_in() {
     for value in [Some(1), None] {
