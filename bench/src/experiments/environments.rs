@@ -168,7 +168,6 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
     let steady = setting.count(300, 20) as f64;
     let ttls: &[usize] = if setting.quick { &[60] } else { &[60, 600] };
     let server = SharedCache::start(&[]);
-    let endpoint = format!("redis://127.0.0.1:{}", server.port);
     let mut table = Table::new(&[
         "environments",
         "TTL",
@@ -185,7 +184,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
     for environments in [1, 20, 100] {
         for (ttl, endpoint) in ttls
             .iter()
-            .flat_map(|ttl| [(*ttl, None), (*ttl, Some(&endpoint))])
+            .flat_map(|ttl| [(*ttl, None), (*ttl, Some(&server.endpoint))])
         {
             let warm = setting.count(ttl, 20) as f64;
             let endpoint = endpoint.map(String::as_str);

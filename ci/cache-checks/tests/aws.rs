@@ -50,9 +50,7 @@ struct Emulator {
 
 impl Emulator {
     async fn start() -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port().to_string();
-        drop(free);
+        let port = checks::free_port().to_string();
         let process = Command::new(checks::root().join("target/ci/python/bin/ministack"))
             .envs([("BIND_HOST", "127.0.0.1"), ("GATEWAY_PORT", &port)])
             .stdout(Stdio::null())

@@ -12,6 +12,7 @@ use cache_core::environment::Environment;
 use cache_core::kinds::Kind;
 use cache_core::shared::{Shared, Valkey};
 use cache_core::{Cache, Deadline, Found, FromFn, Loaded, Loader, Stats, caches, from_fn_many};
+use checks::log::Log;
 use checks::shared_cache::SharedCache;
 use mem_dbg::MemSize;
 use serde::{Deserialize, Serialize};
@@ -175,6 +176,11 @@ impl Lambda {
         row.map(|row| row.text)
     }
 
+    /// In both levels.
+    async fn invalidate(&self, key: &str) {
+        self.caches.rows.invalidate(key, &soon()).await.unwrap();
+    }
+
     fn stats(&self) -> Stats {
         self.caches.rows.stats()
     }
@@ -184,13 +190,9 @@ fn soon() -> Deadline {
     Deadline::after(20 * SECOND)
 }
 
-fn endpoint(server: &SharedCache) -> String {
-    format!("redis://127.0.0.1:{}", server.port)
-}
-
 /// Asks the server behind the cache's back.
 async fn ask<T: redis::FromRedisValue>(server: &SharedCache, command: &str) -> T {
-    let client = redis::Client::open(endpoint(server)).unwrap();
+    let client = redis::Client::open(server.endpoint.as_str()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let mut words = command.split_whitespace();
     let mut command = redis::cmd(words.next().unwrap());
@@ -210,8 +212,8 @@ fn world() -> Arc<World> {
 async fn what_one_environment_read_the_others_have() {
     let server = SharedCache::start(&[]);
     let world = world();
-    let one = Lambda::new(&world, &endpoint(&server));
-    let other = Lambda::new(&world, &endpoint(&server));
+    let one = Lambda::new(&world, &server.endpoint);
+    let other = Lambda::new(&world, &server.endpoint);
     for environment in [&one, &other] {
         assert_eq!(environment.get("a").await.as_deref(), Some("first"));
         assert_eq!(environment.get("nothing").await, None);
@@ -223,7 +225,7 @@ async fn what_one_environment_read_the_others_have() {
     assert_eq!(stats[0].shared_errors + stats[1].shared_errors, 0);
     // And many at once, of which it has some.
     world.set("b", "second");
-    let third = Lambda::new(&world, &endpoint(&server));
+    let third = Lambda::new(&world, &server.endpoint);
     let keys = ["a", "b", "nothing"].map(String::from);
     let answers = third.caches.rows.get_many(keys, &soon()).await;
     let text = |key: &str| {
@@ -241,7 +243,7 @@ async fn what_one_environment_read_the_others_have() {
 async fn a_value_is_as_old_as_its_read_in_every_environment() {
     let server = SharedCache::start(&[]);
     let world = world();
-    let one = Lambda::new(&world, &endpoint(&server));
+    let one = Lambda::new(&world, &server.endpoint);
     one.get("a").await;
     one.get("nothing").await;
     world.set("a", "second");
@@ -253,7 +255,7 @@ async fn a_value_is_as_old_as_its_read_in_every_environment() {
         (59, "first", Some("something")),
         (60, "second", Some("something")),
     ] {
-        let other = Lambda::new(&world, &endpoint(&server));
+        let other = Lambda::new(&world, &server.endpoint);
         other.clock.advance(after * SECOND);
         assert_eq!(other.get("a").await.as_deref(), Some(a), "after {after} s");
         assert_eq!(
@@ -268,8 +270,8 @@ async fn a_value_is_as_old_as_its_read_in_every_environment() {
 async fn its_age_counts_on_in_memory_behind_the_near_ttl_too() {
     let server = SharedCache::start(&[]);
     let world = world();
-    Lambda::new(&world, &endpoint(&server)).get("a").await;
-    let other = Lambda::new(&world, &endpoint(&server));
+    Lambda::new(&world, &server.endpoint).get("a").await;
+    let other = Lambda::new(&world, &server.endpoint);
     other.clock.advance(55 * SECOND);
     assert_eq!(other.get("a").await.as_deref(), Some("first"));
     world.set("a", "second");
@@ -284,7 +286,7 @@ async fn its_age_counts_on_in_memory_behind_the_near_ttl_too() {
 async fn memory_asks_the_second_level_again_after_the_near_ttl() {
     let server = SharedCache::start(&[]);
     let world = world();
-    let one = Lambda::new(&world, &endpoint(&server));
+    let one = Lambda::new(&world, &server.endpoint);
     one.get("a").await;
     one.clock.advance(9 * SECOND);
     one.get("a").await;
@@ -304,12 +306,12 @@ async fn memory_asks_the_second_level_again_after_the_near_ttl() {
 async fn values_end_as_they_say_themselves() {
     let server = SharedCache::start(&[]);
     let world = world();
-    let fill = Lambda::new(&world, &endpoint(&server));
+    let fill = Lambda::new(&world, &server.endpoint);
     for key in ["ends", "short"] {
         fill.caches.ending.get(key, &soon()).await.unwrap();
     }
     for (key, lives) in [("ends", 2), ("short", 5)] {
-        let other = Lambda::new(&world, &endpoint(&server));
+        let other = Lambda::new(&world, &server.endpoint);
         other.clock.advance((lives - 1) * SECOND);
         other.caches.ending.get(key, &soon()).await.unwrap();
         other.clock.advance(SECOND);
@@ -326,7 +328,7 @@ async fn values_end_as_they_say_themselves() {
 #[tokio::test]
 async fn the_server_ends_what_it_has_by_its_own_clock() {
     let server = SharedCache::start(&[]);
-    let one = Lambda::new(&world(), &endpoint(&server));
+    let one = Lambda::new(&world(), &server.endpoint);
     one.get("a").await;
     one.get("nothing").await;
     let left: i64 = ask(&server, "PTTL quotes:rows:1:\"a\"").await;
@@ -339,15 +341,15 @@ async fn the_server_ends_what_it_has_by_its_own_clock() {
 async fn what_comes_from_the_future_is_a_miss() {
     let server = SharedCache::start(&[]);
     let world = world();
-    let ahead = Lambda::new(&world, &endpoint(&server));
+    let ahead = Lambda::new(&world, &server.endpoint);
     ahead.clock.advance(2 * MS);
     ahead.get("a").await;
-    let one = Lambda::new(&world, &endpoint(&server));
+    let one = Lambda::new(&world, &server.endpoint);
     one.clock.advance(MS);
     one.get("a").await;
     assert_eq!((one.stats().shared_hits, world.reads()), (0, 2));
     // It has put its own there.
-    let other = Lambda::new(&world, &endpoint(&server));
+    let other = Lambda::new(&world, &server.endpoint);
     other.clock.advance(MS);
     other.get("a").await;
     assert_eq!((other.stats().shared_hits, world.reads()), (1, 0));
@@ -360,11 +362,11 @@ async fn a_write_wins_over_loads_in_flight_elsewhere() {
         for somebody_filled_it in [false, true] {
             let world = world();
             ask::<()>(&server, "FLUSHALL").await;
-            let writer = Lambda::new(&world, &endpoint(&server));
-            let reader = Lambda::new(&world, &endpoint(&server));
+            let writer = Lambda::new(&world, &server.endpoint);
+            let reader = Lambda::new(&world, &server.endpoint);
             if somebody_filled_it {
                 // Of a kind of data whose TTL is over for the reader, but is there.
-                let early = Lambda::new(&world, &endpoint(&server));
+                let early = Lambda::new(&world, &server.endpoint);
                 early.get("a").await;
                 reader.clock.advance(60 * SECOND);
             }
@@ -386,7 +388,7 @@ async fn a_write_wins_over_loads_in_flight_elsewhere() {
                         .await
                         .unwrap();
                 } else {
-                    writer.caches.rows.invalidate("a", &soon()).await.unwrap();
+                    writer.invalidate("a").await;
                 }
                 release.notify_one();
             };
@@ -394,7 +396,7 @@ async fn a_write_wins_over_loads_in_flight_elsewhere() {
             let both = async { tokio::join!(read, write) };
             tokio::time::timeout(20 * SECOND, both).await.unwrap();
             world.reads();
-            for environment in [&writer, &Lambda::new(&world, &endpoint(&server))] {
+            for environment in [&writer, &Lambda::new(&world, &server.endpoint)] {
                 assert_eq!(environment.get("a").await.as_deref(), Some("second"));
             }
             assert_eq!(world.reads(), usize::from(!puts));
@@ -412,7 +414,7 @@ async fn what_is_read_while_an_invalidation_is_on_its_way_is_not_kept() {
     let (gate, logins) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
     let environment = {
         let (gate, logins) = (Arc::clone(&gate), Arc::clone(&logins));
-        Lambda::with(&world, &endpoint(&server), &[], |valkey| {
+        Lambda::with(&world, &server.endpoint, &[], |valkey| {
             valkey.login(move || {
                 let (is_first, gate) = (logins.fetch_add(1, SeqCst) == 0, Arc::clone(&gate));
                 async move {
@@ -448,10 +450,10 @@ async fn what_is_read_while_an_invalidation_is_on_its_way_is_not_kept() {
 async fn a_removal_reaches_the_other_environments_within_the_near_ttl() {
     let server = SharedCache::start(&[]);
     let world = world();
-    let [writer, reader] = [(); 2].map(|()| Lambda::new(&world, &endpoint(&server)));
+    let [writer, reader] = [(); 2].map(|()| Lambda::new(&world, &server.endpoint));
     reader.get("a").await;
     world.remove("a");
-    writer.caches.rows.invalidate("a", &soon()).await.unwrap();
+    writer.invalidate("a").await;
     reader.clock.advance(9 * SECOND);
     assert_eq!(reader.get("a").await.as_deref(), Some("first"));
     reader.clock.advance(SECOND);
@@ -464,13 +466,13 @@ async fn nobody_who_comes_after_a_write_reads_what_was_before() {
     let server = SharedCache::start(&[]);
     let world = Arc::new(World::default());
     let environments: Vec<_> = (0..4)
-        .map(|_| Lambda::new(&world, &endpoint(&server)))
+        .map(|_| Lambda::new(&world, &server.endpoint))
         .collect();
     let environments = Arc::new(environments);
     let written = Arc::new(Mutex::new([0_usize; 3]));
     let work = (0..4_usize).map(|n| {
         let (environments, world) = (Arc::clone(&environments), Arc::clone(&world));
-        let (written, endpoint) = (Arc::clone(&written), endpoint(&server));
+        let (written, endpoint) = (Arc::clone(&written), server.endpoint.clone());
         tokio::spawn(async move {
             for round in 0..150 {
                 let number = fastrand::usize(..3);
@@ -525,7 +527,7 @@ async fn is_left_out(environment: &Lambda, world: &World, what: &str) {
 async fn a_server_that_is_away_is_tried_once_a_pause() {
     let server = SharedCache::start(&[]);
     let world = world();
-    let endpoint = endpoint(&server);
+    let endpoint = server.endpoint.clone();
     server.stop();
     let environment = Lambda::new(&world, &endpoint);
     is_left_out(&environment, &world, "away").await;
@@ -563,7 +565,7 @@ async fn one_that_falls_silent_costs_one_timeout() {
     let server = SharedCache::start(&[]);
     let world = world();
     let patience = [("CACHE_SHARED_TIMEOUT_MS", "20")];
-    let environment = Lambda::with(&world, &endpoint(&server), &patience, |valkey| valkey);
+    let environment = Lambda::with(&world, &server.endpoint, &patience, |valkey| valkey);
     server.pause();
     is_left_out(&environment, &world, "never there").await;
     // When the pause is over one finds out, and the others go by.
@@ -571,7 +573,7 @@ async fn one_that_falls_silent_costs_one_timeout() {
     tokio::join!(environment.get("x"), environment.get("y"));
     assert_eq!(environment.stats().shared_errors, 2);
     server.unpause();
-    let environment = Lambda::new(&world, &endpoint(&server));
+    let environment = Lambda::new(&world, &server.endpoint);
     environment.get("a").await;
     server.pause();
     is_left_out(&environment, &world, "silent").await;
@@ -591,12 +593,7 @@ async fn one_that_falls_silent_costs_one_timeout() {
     assert!(tokio::time::timeout(10 * MS, dropped).await.is_err());
     assert_eq!(environment.get("a").await.as_deref(), Some("second"));
     server.unpause();
-    environment
-        .caches
-        .rows
-        .invalidate("a", &soon())
-        .await
-        .unwrap();
+    environment.invalidate("a").await;
 }
 
 #[tokio::test]
@@ -612,7 +609,7 @@ async fn a_server_that_refuses_is_left_out() {
         if !command.is_empty() {
             ask::<()>(&server, command).await;
         }
-        let environment = Lambda::new(&world, &endpoint(&server));
+        let environment = Lambda::new(&world, &server.endpoint);
         is_left_out(&environment, &world, what).await;
     }
 }
@@ -621,7 +618,7 @@ async fn a_server_that_refuses_is_left_out() {
 async fn a_connection_that_died_meanwhile_is_made_again_at_once() {
     let server = SharedCache::start(&[]);
     let world = world();
-    let environment = Lambda::new(&world, &endpoint(&server));
+    let environment = Lambda::new(&world, &server.endpoint);
     environment.get("a").await;
     for _ in 0..3 {
         ask::<()>(&server, "CLIENT KILL TYPE normal").await;
@@ -637,12 +634,7 @@ async fn a_connection_that_died_meanwhile_is_made_again_at_once() {
     );
     // A write, too.
     ask::<()>(&server, "CLIENT KILL TYPE normal").await;
-    environment
-        .caches
-        .rows
-        .invalidate("a", &soon())
-        .await
-        .unwrap();
+    environment.invalidate("a").await;
 }
 
 /// Nobody says that it is gone: what is sent on it goes nowhere. New connections work.
@@ -706,9 +698,9 @@ async fn rubbish_is_no_value_and_is_replaced() {
     ] {
         ask::<()>(&server, "FLUSHALL").await;
         ask::<()>(&server, &rubbish.replace('@', name)).await;
-        let one = Lambda::new(&world, &endpoint(&server));
+        let one = Lambda::new(&world, &server.endpoint);
         assert_eq!(one.get("a").await.as_deref(), Some("first"), "{rubbish}");
-        let other = Lambda::new(&world, &endpoint(&server));
+        let other = Lambda::new(&world, &server.endpoint);
         assert_eq!(other.get("a").await.as_deref(), Some("first"), "{rubbish}");
         assert_eq!(world.reads(), if is_replaced { 1 } else { 2 }, "{rubbish}");
         // The others' keys are as good as ever.
@@ -722,7 +714,7 @@ async fn rubbish_is_no_value_and_is_replaced() {
 async fn each_schema_kind_and_name_has_its_own_values() {
     let server = SharedCache::start(&[]);
     let world = world();
-    let one = Lambda::new(&world, &endpoint(&server));
+    let one = Lambda::new(&world, &server.endpoint);
     one.get("a").await;
     one.caches.newer.get("a", &soon()).await.unwrap();
     assert_eq!(
@@ -730,7 +722,7 @@ async fn each_schema_kind_and_name_has_its_own_values() {
         (0, 2)
     );
     let elsewhere = [("CACHE_SHARED_NAME", "prices")];
-    let other = Lambda::with(&world, &endpoint(&server), &elsewhere, |valkey| valkey);
+    let other = Lambda::with(&world, &server.endpoint, &elsewhere, |valkey| valkey);
     other.get("a").await;
     assert_eq!((other.stats().shared_hits, world.reads()), (0, 1));
     let mut names: Vec<String> = ask(&server, "KEYS *").await;
@@ -749,16 +741,16 @@ async fn what_is_too_large_stays_in_memory() {
     let world = world();
     // As JSON it is twice as long.
     world.set("a", &"\n".repeat(600_000));
-    let one = Lambda::new(&world, &endpoint(&server));
+    let one = Lambda::new(&world, &server.endpoint);
     one.get("a").await;
     one.get("a").await;
     assert_eq!((one.stats().hits, one.stats().shared_errors), (1, 1));
-    Lambda::new(&world, &endpoint(&server)).get("a").await;
+    Lambda::new(&world, &server.endpoint).get("a").await;
     assert_eq!(world.reads(), 2);
     // A key of many kilobytes is a key.
     let long = "k".repeat(10_000);
     one.get(&long).await;
-    Lambda::new(&world, &endpoint(&server)).get(&long).await;
+    Lambda::new(&world, &server.endpoint).get(&long).await;
     assert_eq!(world.reads(), 1);
 }
 
@@ -767,16 +759,16 @@ async fn while_the_source_is_away_the_second_level_answers() {
     let server = SharedCache::start(&[]);
     let world = world();
     world.set("b", "second");
-    let one = Lambda::new(&world, &endpoint(&server));
+    let one = Lambda::new(&world, &server.endpoint);
     one.get("a").await;
     one.get("b").await;
     world.fails.store(true, SeqCst);
-    let other = Lambda::new(&world, &endpoint(&server));
+    let other = Lambda::new(&world, &server.endpoint);
     let keys = ["a", "b", "unknown"].map(String::from);
     let answers = other.caches.rows.get_many(keys, &soon()).await;
     assert!(answers["a"].is_ok() && answers["b"].is_ok() && answers["unknown"].is_err());
     // Nor does the back-off of the source hold back what is there without it.
-    let other = Lambda::new(&world, &endpoint(&server));
+    let other = Lambda::new(&world, &server.endpoint);
     for key in ["unknown", "unknown too"] {
         assert!(other.caches.rows.get(key, &soon()).await.is_err());
     }
@@ -793,11 +785,11 @@ async fn an_outage_of_the_source_is_one_though_the_second_level_has_a_part() {
     let server = SharedCache::start(&[]);
     let world = world();
     world.set("e", "second");
-    let first = Lambda::new(&world, &endpoint(&server));
+    let first = Lambda::new(&world, &server.endpoint);
     first.get("a").await;
     first.get("e").await;
     world.fails.store(true, SeqCst);
-    let other = Lambda::new(&world, &endpoint(&server));
+    let other = Lambda::new(&world, &server.endpoint);
     let keys = ["a", "b", "c"].map(String::from);
     other.caches.rows.get_many(keys, &soon()).await;
     assert_eq!(other.stats().load_errors, 1);
@@ -823,13 +815,8 @@ async fn what_is_stale_serves_to_the_same_end_as_without_a_second_level() {
     let world = world();
     for (stale_for, serves) in [("60", 120), ("0", 10)] {
         let stale = [("CACHE_STALE_IF_ERROR_SECONDS", stale_for)];
-        let environment = Lambda::with(&world, &endpoint(&server), &stale, |valkey| valkey);
-        environment
-            .caches
-            .rows
-            .invalidate("a", &soon())
-            .await
-            .unwrap();
+        let environment = Lambda::with(&world, &server.endpoint, &stale, |valkey| valkey);
+        environment.invalidate("a").await;
         environment.get("a").await;
         // It has lost what it had.
         ask::<()>(&server, "FLUSHALL").await;
@@ -849,7 +836,7 @@ async fn the_age_that_a_source_states_counts_everywhere() {
     let server = SharedCache::start(&[]);
     let world = world();
     for hits in [0, 1] {
-        let environment = Lambda::new(&world, &endpoint(&server));
+        let environment = Lambda::new(&world, &server.endpoint);
         environment.caches.aged.get("a", &soon()).await.unwrap();
         assert_eq!(environment.caches.aged.stats().shared_hits, hits);
         environment.clock.advance(9 * SECOND);
@@ -860,7 +847,7 @@ async fn the_age_that_a_source_states_counts_everywhere() {
         assert_eq!(environment.caches.aged.stats().hits, 1);
         ask::<()>(&server, "FLUSHALL").await;
         environment.caches.aged.invalidate_all();
-        let first = Lambda::new(&world, &endpoint(&server));
+        let first = Lambda::new(&world, &server.endpoint);
         first.caches.aged.get("a", &soon()).await.unwrap();
     }
 }
@@ -869,7 +856,7 @@ async fn the_age_that_a_source_states_counts_everywhere() {
 async fn the_source_has_the_rest_of_a_short_deadline() {
     let server = SharedCache::start(&[]);
     let world = world();
-    let environment = Lambda::new(&world, &endpoint(&server));
+    let environment = Lambda::new(&world, &server.endpoint);
     environment.get("a").await;
     server.pause();
     for _ in 0..3 {
@@ -893,7 +880,7 @@ async fn what_may_not_be_stored_backs_off_too() {
     let server = SharedCache::start(&[]);
     let world = world();
     ask::<()>(&server, "ACL SETUSER function on >word ~* +@all -eval").await;
-    let environment = Lambda::with(&world, &endpoint(&server), &[], |valkey| {
+    let environment = Lambda::with(&world, &server.endpoint, &[], |valkey| {
         valkey.login(|| async { Ok(("function".into(), "word".into())) })
     });
     let mut errors = Vec::new();
@@ -941,12 +928,12 @@ async fn nothing_of_a_content_is_in_the_log() {
     let name = "quotes:rows:1:\"a\"";
     let rubbish = "SET @ 0123456789abcdef{\"sent\":0,\"known\":{\"Value\":\"private\"}}";
     ask::<()>(&server, &rubbish.replace('@', name)).await;
-    let environment = Lambda::new(&world, &endpoint(&server));
+    let environment = Lambda::new(&world, &server.endpoint);
     environment.get("a").await;
     server.stop();
     environment.get("b").await;
     drop(guard);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.lines().join("\n");
     for line in [
         "cannot be decoded",
         "larger than",
@@ -957,20 +944,6 @@ async fn nothing_of_a_content_is_in_the_log() {
     assert!(!log.contains("private"), "{log}");
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn switched_off_it_is_not_asked() {
     let world = world();
@@ -978,12 +951,7 @@ async fn switched_off_it_is_not_asked() {
     let off = [("CACHE_SHARED_ENABLED", "false")];
     let environment = Lambda::with(&world, "redis://127.0.0.1:1", &off, |valkey| valkey);
     environment.get("a").await;
-    environment
-        .caches
-        .rows
-        .invalidate("a", &soon())
-        .await
-        .unwrap();
+    environment.invalidate("a").await;
     environment.get("a").await;
     let stats = environment.stats();
     assert_eq!(
@@ -1005,7 +973,7 @@ async fn users_and_passwords_are_asked_for_with_each_connection() {
     let world = world();
     let passwords = Arc::new(Mutex::new(vec!["new", "old"]));
     let asked = Arc::clone(&passwords);
-    let environment = Lambda::with(&world, &endpoint(&server), &[], |valkey| {
+    let environment = Lambda::with(&world, &server.endpoint, &[], |valkey| {
         valkey.login(move || {
             let password = asked.lock().unwrap().pop().unwrap();
             async move { Ok(("function".into(), password.into())) }
@@ -1037,7 +1005,7 @@ async fn a_connection_that_takes_longer_than_a_caller_waits_is_gone_on_with() {
     let patience = [("CACHE_SHARED_TIMEOUT_MS", "20")];
     let environment = {
         let (ready, logins) = (Arc::clone(&ready), Arc::clone(&logins));
-        Lambda::with(&world, &endpoint(&server), &patience, |valkey| {
+        Lambda::with(&world, &server.endpoint, &patience, |valkey| {
             valkey.login(move || {
                 logins.fetch_add(1, SeqCst);
                 let ready = Arc::clone(&ready);
@@ -1122,7 +1090,7 @@ async fn with_tls_and_a_certificate_that_is_trusted() {
                 valkey.root_certificate(pem.clone())
             })
         });
-        one.caches.rows.invalidate("a", &soon()).await.unwrap();
+        one.invalidate("a").await;
         world.reads();
         one.get("a").await;
         other.get("a").await;
@@ -1157,7 +1125,7 @@ async fn a_cluster_is_noticed_by_its_answers() {
     tokio::time::timeout(60 * SECOND, is_up).await.unwrap();
     let world = world();
     let keys: Vec<String> = (0..20).map(|n| n.to_string()).collect();
-    let [one, other] = [(); 2].map(|()| Lambda::new(&world, &endpoint(&nodes[0])));
+    let [one, other] = [(); 2].map(|()| Lambda::new(&world, &nodes[0].endpoint));
     for environment in [&one, &other] {
         let answers = environment
             .caches
@@ -1172,7 +1140,7 @@ async fn a_cluster_is_noticed_by_its_answers() {
         (20, 0)
     );
     for key in &keys {
-        one.caches.rows.invalidate(key, &soon()).await.unwrap();
+        one.invalidate(key).await;
     }
     let mut left = 0;
     for node in &nodes {

@@ -1,38 +1,14 @@
 //! What the log says of failures, without anything to switch on: kind, key and cause, and no value.
 #![allow(clippy::unwrap_used)]
 
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cache_core::clock::ManualClock;
 use cache_core::{Cache, Deadline, Failure, from_fn};
+use checks::log::Log;
 use tracing_subscriber::util::SubscriberInitExt;
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// The lines since the last call.
-    fn lines(&self) -> Vec<String> {
-        let text = std::mem::take(&mut *self.0.lock().unwrap());
-        let text = String::from_utf8(text).unwrap();
-        text.lines().map(String::from).collect()
-    }
-}
 
 #[tokio::test]
 async fn failed_loads_and_stale_answers_are_warnings_once_for_each_load() {

@@ -1,14 +1,15 @@
-//! Servers in containers that can be stopped and started again.
+//! A DynamoDB Local in a container that can be stopped and started again.
 
-use std::net::TcpListener;
-use std::process::Command;
 use std::time::Duration;
+
+use crate::container::Container;
+use crate::free_port;
 
 const IMAGE: &str = "amazon/dynamodb-local:3.3.0";
 
 /// A container on a port that stays the same when it is started again. Removed when dropped.
 pub struct Database {
-    container: String,
+    container: Container,
     /// Where it listens.
     pub endpoint: String,
 }
@@ -19,12 +20,9 @@ impl Database {
     /// # Panics
     /// When there is no Docker engine, or the container does not answer.
     pub fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-        let port = free
-            .unwrap_or_else(|error| panic!("no port is free: {error}"))
-            .port();
+        let port = free_port();
         let publish = format!("127.0.0.1:{port}:8000");
-        let container = docker(&["run", "--detach", "--publish", &publish, IMAGE]);
+        let container = Container::run(&["--publish", &publish], IMAGE, &[]);
         let database = Database {
             container,
             endpoint: format!("http://127.0.0.1:{port}"),
@@ -35,18 +33,18 @@ impl Database {
 
     /// Stops it. What it held is lost: it holds everything in memory.
     pub fn stop(&self) {
-        docker(&["stop", "--time", "0", &self.container]);
+        self.container.stop();
     }
 
     /// Starts it again, empty, and waits until it answers.
     pub fn restart(&self) {
-        docker(&["start", &self.container]);
+        self.container.docker(&["start"]);
         self.wait();
     }
 
     /// Removes it, for who ends without dropping it.
     pub fn remove(&self) {
-        docker(&["rm", "--force", &self.container]);
+        self.container.remove();
     }
 
     /// The variables by which the AWS SDK finds a database at `endpoint`.
@@ -82,22 +80,4 @@ fn answers(address: &str) -> bool {
     server.write_all(request.as_bytes()).is_ok()
         && server.read_exact(&mut first).is_ok()
         && &first == b"HTTP"
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        self.remove();
-    }
-}
-
-pub(crate) fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("docker cannot be run: {error}"));
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "docker {}: {error}",
-        arguments.join(" ")
-    );
-    String::from_utf8_lossy(&output.stdout).trim().to_string()
 }

@@ -1,14 +1,27 @@
 //! What the checks of this repository share.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub mod container;
 pub mod database;
 pub mod lint;
+pub mod log;
 pub mod proxy;
 pub mod server;
 pub mod shared_cache;
 pub mod variants;
+
+/// A port on the loopback interface that nobody has just now.
+///
+/// # Panics
+/// When there is none.
+pub fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    free.unwrap_or_else(|error| panic!("no port is free: {error}"))
+        .port()
+}
 
 /// Where this repository is.
 pub fn root() -> PathBuf {

@@ -1,18 +1,21 @@
 //! A Valkey or Redis in a container that can be paused, stopped and started again.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::database::docker;
+use crate::container::Container;
+use crate::free_port;
 
 /// As `ci/setup` provides it.
 const IMAGE: &str = "cached-lambda/shared-cache";
 
 /// A container on a port that stays the same when it is started again. Removed when dropped.
 pub struct SharedCache {
-    container: String,
+    container: Container,
     /// Of the server, on the loopback interface.
     pub port: u16,
+    /// Where it listens, without TLS.
+    pub endpoint: String,
 }
 
 impl SharedCache {
@@ -66,15 +69,11 @@ impl SharedCache {
 
     fn run(port: u16, options: &[&str], arguments: &[&str]) -> Self {
         let always = ["--save", "", "--protected-mode", "no"];
-        let docker_run = ["run", "--detach"].iter().chain(options).chain(&[IMAGE]);
-        let command: Vec<_> = docker_run
-            .chain(&always)
-            .chain(arguments)
-            .copied()
-            .collect();
+        let arguments = [&always, arguments].concat();
         let server = SharedCache {
-            container: docker(&command),
+            container: Container::run(options, IMAGE, &arguments),
             port,
+            endpoint: format!("redis://127.0.0.1:{port}"),
         };
         server.wait();
         server
@@ -82,30 +81,32 @@ impl SharedCache {
 
     /// It holds its connections, and answers nothing.
     pub fn pause(&self) {
-        docker(&["pause", &self.container]);
+        self.container.docker(&["pause"]);
     }
 
     /// It goes on.
     pub fn unpause(&self) {
-        docker(&["unpause", &self.container]);
+        self.container.docker(&["unpause"]);
     }
 
     /// Stops it. What it held is lost.
     pub fn stop(&self) {
-        docker(&["stop", "--time", "0", &self.container]);
+        self.container.stop();
     }
 
     /// Starts it again, empty.
     pub fn restart(&self) {
-        docker(&["start", &self.container]);
+        self.container.docker(&["start"]);
         self.wait();
     }
 
     /// Docker's own proxy accepts connections before the server does, so its log is asked, too.
     fn wait(&self) {
         for _ in 0..300 {
-            let is_ready =
-                docker(&["logs", &self.container]).contains("eady to accept connections");
+            let is_ready = self
+                .container
+                .docker(&["logs"])
+                .contains("eady to accept connections");
             if is_ready && TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return;
             }
@@ -113,16 +114,4 @@ impl SharedCache {
         }
         panic!("the server of the second level does not listen");
     }
-}
-
-impl Drop for SharedCache {
-    fn drop(&mut self) {
-        docker(&["rm", "--force", &self.container]);
-    }
-}
-
-fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-    free.unwrap_or_else(|error| panic!("no port is free: {error}"))
-        .port()
 }

@@ -197,7 +197,7 @@ impl Environment {
     /// Reads all variables that caches of these kinds have.
     pub(crate) fn settings(&mut self, kinds: &[&str]) -> Settings {
         let names: Vec<_> = kinds.iter().map(|kind| kind.to_ascii_uppercase()).collect();
-        let enabled = self.value("CACHE_ENABLED", "true, false", |value| value.parse().ok());
+        let enabled = self.switch("CACHE_ENABLED");
         let for_all = self.stated("CACHE");
         let jitter_percent = self.number("CACHE_JITTER_PERCENT", 0, 50).unwrap_or(10);
         let memory_percent = self.number("CACHE_MEMORY_PERCENT", 1, 80).unwrap_or(25);
@@ -228,6 +228,10 @@ impl Environment {
             function_name,
             function_version,
         }
+    }
+
+    pub(crate) fn switch(&mut self, name: &str) -> Option<bool> {
+        self.value(name, "true, false", |value| value.parse().ok())
     }
 
     /// What Lambda says of the function.

@@ -338,21 +338,22 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
             .filter_map(|(key, outcome)| Some((key, outcome.as_ref().err()?)));
         // Who was held back fails for what has been counted.
         let failed: Vec<_> = failed.filter(|_| !self.flight.is_near).collect();
-        let outage = failed.first().filter(|_| is_outage);
-        let outage = outage.map(|(_, error)| (*error).clone());
-        if let Some((key, error)) = failed.first()
-            && !is_outage
-        {
-            // Of many the first: they mostly fail for one reason.
-            self.count_failure(key, error, failed.len());
-        }
+        let first = failed.first().copied();
+        // An outage takes care of its keys itself.
+        let outage = first.filter(|_| is_outage);
+        self.keys = match (outage, first) {
+            (Some(_), _) => failed.iter().map(|(key, _)| (*key).clone()).collect(),
+            (None, Some((key, error))) => {
+                // Of many the first: they mostly fail for one reason.
+                self.count_failure(key, error, failed.len());
+                Vec::new()
+            }
+            (None, None) => Vec::new(),
+        };
         let (sent, cut_short) = (self.flight.sent, self.flight.was_cut_short());
         let now = self.cache.clock.now();
-        // An outage takes care of its keys itself.
-        let failed = failed.into_iter().filter(|_| is_outage);
-        self.keys = failed.map(|(key, _)| key.clone()).collect();
         for (key, outcome) in outcomes {
-            if is_outage && outcome.is_err() {
+            if outage.is_some() && outcome.is_err() {
                 continue;
             }
             let weigh = |error| self.cache.failure_bytes(key, error);
@@ -375,8 +376,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
                 Err(error) => changing.back_off.key_failed(key, error, bytes, sent, now),
             }
         }
-        if let Some(error) = outage {
-            self.fail(&error);
+        if let Some((_, error)) = outage {
+            self.fail(error);
         }
     }
 

@@ -389,7 +389,8 @@ impl<K, T: serde::de::DeserializeOwned> Kind<K, Arc<Vec<T>>, QueryLoader<K, T>> 
 }
 
 /// Whether variables and metrics can have a kind's name. `CACHE_ABSENT_TTL_SECONDS` is every kind's, and
-/// `CACHE_SHARED_TIMEOUT_MS` the second level's, so none may be called `absent` or `shared`, and `CACHE_A_ABSENT_TTL_SECONDS` is the kind `a`'s.
+/// `CACHE_SHARED_TIMEOUT_MS` the second level's, so none may be called `absent` or `shared`; and
+/// `CACHE_A_ABSENT_TTL_SECONDS` is the kind `a`'s.
 pub const fn is_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     if bytes.is_empty() || bytes.len() > 40 || !bytes[0].is_ascii_lowercase() {

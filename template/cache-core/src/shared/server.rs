@@ -108,8 +108,7 @@ impl Valkey {
     /// Nothing is asked of the server yet: see [`connect`](Self::connect). With TLS, certificates are checked against
     /// Mozilla's roots, and rustls gets aws-lc-rs as its provider for the process if it has none.
     pub fn open(environment: &mut Environment, config: &SdkConfig) -> Self {
-        let switch = |value: &str| value.parse().ok();
-        let enabled = environment.value("CACHE_SHARED_ENABLED", "true, false", switch);
+        let enabled = environment.switch("CACHE_SHARED_ENABLED");
         let address = match enabled {
             Some(false) => None,
             _ => environment.required("CACHE_SHARED_ENDPOINT", ADDRESS, |text| {
@@ -119,7 +118,7 @@ impl Valkey {
         let timeout = environment.number("CACHE_SHARED_TIMEOUT_MS", 1, 1000);
         let prefix = environment.name("CACHE_SHARED_NAME");
         let user = environment.name("CACHE_SHARED_IAM_USER");
-        let serverless = environment.value("CACHE_SHARED_IAM_SERVERLESS", "true, false", switch);
+        let serverless = environment.switch("CACHE_SHARED_IAM_SERVERLESS");
         let login: Arc<Login> = match user {
             None => Arc::new(|| async { Ok(None) }.boxed()),
             Some(user) => {
@@ -177,6 +176,17 @@ impl Valkey {
 
     /// Connects, which may take longer than a caller waits: call it while the environment starts. Where that fails,
     /// it stands in the log, and is tried again when it is needed.
+    ///
+    /// ```
+    /// # use cache_core::{environment::Environment, shared::Valkey};
+    /// # async fn caches(aws: aws_types::SdkConfig, client: ()) -> Result<(), ()> {
+    /// let mut environment = Environment::of_process();
+    /// let valkey = Valkey::open(&mut environment, &aws);
+    /// valkey.connect().await;
+    /// let caches = open(client, &valkey, environment)?;
+    /// # Ok(caches) }
+    /// # fn open(_: (), _: &Valkey, _: Environment) -> Result<(), ()> { Ok(()) }
+    /// ```
     pub async fn connect(&self) {
         // In a cluster one of so many is elsewhere, and its other nodes are connected with, too.
         let probes = || {
