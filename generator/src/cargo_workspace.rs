@@ -49,6 +49,17 @@ pub fn conflict(parent: &Path, name: &str, inside: &[&Path]) -> io::Result<Optio
     }))
 }
 
+/// Whether the workspace in the folder `root` takes a folder for its member, or says that it is none.
+pub fn decides_about(root: &Path, folder: &Path) -> bool {
+    let excludes = || {
+        let text = fs::read_to_string(root.join("Cargo.toml")).ok()?;
+        let Manifest { workspace } = toml::from_str(&text).ok()?;
+        let mut excluded = workspace.exclude.iter();
+        Some(excluded.any(|it| folder.starts_with(root.join(it))))
+    };
+    taken_by(root, folder, &[folder.to_path_buf()]).is_some() || excludes() == Some(true)
+}
+
 fn taken_by(root: &Path, target: &Path, folders: &[PathBuf]) -> Option<Conflict> {
     let manifest = root.join("Cargo.toml");
     let text = fs::read_to_string(&manifest).ok()?;

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::add::Kind;
 use crate::answers::{Answers, AnswersFile};
 use crate::error::Error;
 use crate::parameters::{self, Added, Parameter};
@@ -27,6 +28,8 @@ pub enum Command {
     /// Make a new workspace
     #[command(aliases = ["init", "create", "generate", "make"])]
     New(Box<New>),
+    /// Put the cache into a package that exists
+    Add(Box<Add>),
     /// Print the completions of a shell
     Completions { shell: Shell },
 }
@@ -58,6 +61,43 @@ pub struct New {
     #[arg(long, short)]
     pub quiet: bool,
     /// Use the defaults, never ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Vendors cache-core, depends on it, and declares kinds in src/caches.rs, all or nothing. No file of yours is
+/// rewritten but manifests: the lines for your handler are printed.
+#[derive(Args)]
+pub struct Add {
+    /// The Cargo.toml of the package or its workspace [default: the one here or above]
+    #[arg(long, value_name = "FILE")]
+    pub manifest_path: Option<PathBuf>,
+    /// Which package of the workspace
+    #[arg(long, short, value_name = "NAME")]
+    pub package: Option<String>,
+    /// A kind to declare, such as customers:String:Customer; more than one
+    ///
+    /// KEY is what the function asks with: String, Vec<u8>, a whole number such as u64, () where there is one item
+    /// alone, or a partition and a sort key, (String,u64). VALUE is a new type, Customer, or Vec<Order> for what a
+    /// Query finds. Quote what a shell would read itself.
+    #[arg(long = "kind", value_name = "NAME:KEY:VALUE", value_parser = Kind::parse)]
+    pub kinds: Vec<Kind>,
+    /// Depend on cache-core in a git repository, instead of vendoring it
+    #[arg(long, value_name = "URL")]
+    pub git: Option<String>,
+    /// Print the diff, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object on standard output, never ask
+    #[arg(long)]
+    pub json: bool,
+    /// Say nothing but errors, never ask
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Change files that have changes that are not committed
+    #[arg(long)]
+    pub allow_dirty: bool,
+    /// Never ask
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -171,6 +211,12 @@ fn parsed(matches: &ArgMatches) -> Result<Command, clap::Error> {
         }
     }
     Ok(command)
+}
+
+/// Says in clap's words that the values of a flag do not go together.
+pub fn refuse(why: &str) -> Error {
+    let mut command = command();
+    command.error(ErrorKind::ValueValidation, why).into()
 }
 
 /// Says that a name is missing, in clap's words, where nobody can be asked for it.

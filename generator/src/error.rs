@@ -6,7 +6,7 @@ use regex_lite::Regex;
 use serde_json::json;
 
 use crate::report::plain;
-use crate::{prompt, render, write};
+use crate::{add, changes, prompt, render, write};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,6 +19,10 @@ pub enum Error {
     Render(#[from] render::Error),
     #[error(transparent)]
     Write(#[from] write::Error),
+    #[error(transparent)]
+    Add(#[from] add::Error),
+    #[error(transparent)]
+    Changes(#[from] changes::Error),
     #[error("cannot watch for interrupts: {0}; nothing was made")]
     Signals(io::Error),
     #[error("cannot print: {0}")]
@@ -38,9 +42,9 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
-            Error::Prompt(prompt::Error::Interrupted) | Error::Write(write::Error::Interrupted) => {
-                130
-            }
+            Error::Prompt(prompt::Error::Interrupted)
+            | Error::Write(write::Error::Interrupted)
+            | Error::Changes(changes::Error::Interrupted) => 130,
             _ => 1,
         }
     }
@@ -49,6 +53,8 @@ impl Error {
     fn help(&self) -> Option<String> {
         match self {
             Error::Write(error) => error.help(),
+            Error::Add(error) => error.help(),
+            Error::Changes(error) => error.help(),
             _ => None,
         }
     }

@@ -11,8 +11,10 @@ macro_rules! say {
     }};
 }
 
+mod add;
 mod answers;
 mod cargo_workspace;
+mod changes;
 mod cli;
 mod error;
 mod new;
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::New(new) => new::run(*new),
+        Command::Add(add) => add::run(&add),
         Command::Completions { shell } => print(&cli::completions(shell)),
     }
 }

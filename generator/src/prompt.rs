@@ -63,10 +63,16 @@ pub fn complete(mut answers: Answers, new: &New) -> Result<Answers, Error> {
         true => "List what would be made?",
         false => "Make it?",
     };
+    confirm(question)?;
+    Ok(answers)
+}
+
+/// Asks whether to go on.
+pub fn confirm(question: &str) -> Result<(), Error> {
     loop {
         let answer = editor(&[])?.readline(&format!("{question} [Y/n] "))?;
         match answer.trim().to_ascii_lowercase().as_str() {
-            "" | "y" | "yes" => return Ok(answers),
+            "" | "y" | "yes" => return Ok(()),
             "n" | "no" => return Err(Error::Declined),
             _ => say!("  answer y or n"),
         }

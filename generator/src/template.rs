@@ -17,6 +17,12 @@ pub struct Source {
 /// Embedded: no network, and no path to a template.
 pub const SOURCES: &[Source] = include!(concat!(env!("OUT_DIR"), "/template.rs"));
 
+/// A file of the template, as it is there.
+pub fn text(path: &str) -> &'static str {
+    let source = SOURCES.iter().find(|source| source.path == path);
+    std::str::from_utf8(source.map_or(&[], |source| source.contents)).unwrap_or_default()
+}
+
 const CONFIG: &str = "cargo-generate.toml";
 
 /// What cargo-generate.toml says, as far as it is used here. What is not understood is an error, since
@@ -47,9 +53,8 @@ impl Config {
     /// Where the embedded file is not understood, which a test would tell first.
     pub fn of_template() -> &'static Self {
         static PARSED: LazyLock<Config> = LazyLock::new(|| {
-            let source = SOURCES.iter().find(|source| source.path == CONFIG);
-            let text = String::from_utf8_lossy(source.map_or(&[][..], |source| source.contents));
-            toml::from_str(&text).unwrap_or_else(|why| panic!("the template's {CONFIG}: {why}"))
+            toml::from_str(text(CONFIG))
+                .unwrap_or_else(|why| panic!("the template's {CONFIG}: {why}"))
         });
         &PARSED
     }

@@ -1,4 +1,4 @@
-//! Version control, as `cargo new` does it.
+//! Version control: made as `cargo new` does it, and asked what is committed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,33 @@ pub fn init(folder: &Path) -> io::Result<()> {
         true => Ok(()),
         false => Err(io::Error::other(said.trim().to_string())),
     }
+}
+
+/// Those of the files in `folder` that git does not have as they are now. None where there is no repository.
+///
+/// # Errors
+/// Where there is one, and git cannot tell.
+pub fn uncommitted(folder: &Path, files: &[&str]) -> Result<Vec<String>, String> {
+    let real = dunce::canonicalize(folder).unwrap_or_default();
+    if !real.ancestors().any(|above| above.join(".git").exists()) {
+        return Ok(Vec::new());
+    }
+    let status = [
+        "--literal-pathspecs",
+        "status",
+        "--porcelain",
+        "-z",
+        "--untracked-files=all",
+        "--",
+    ];
+    let output = git(folder, &[&status, files].concat()).map_err(|why| why.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_string());
+    }
+    // Two letters and a blank before each path; what a rename was before is a path more.
+    let said = String::from_utf8_lossy(&output.stdout);
+    let paths = said.split('\0').filter_map(|entry| entry.get(3..));
+    Ok(paths.map(str::to_string).collect())
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> io::Result<Output> {

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 
 pub mod container;
 pub mod database;
@@ -71,29 +72,32 @@ pub fn passes_its_own_checks(workspace: &Path) {
     succeed(&mut cargo(workspace, &["test", "--workspace", "--locked"]));
 }
 
+/// The generator, as it is now.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn cached_lambda() -> Command {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.current_dir(root()).env("CARGO_TARGET_DIR", target());
+        succeed(build.args(["build", "--quiet", "--locked", "--package", "cached-lambda"]));
+    });
+    Command::new(target().join("debug").join("cached-lambda"))
+}
+
 /// Runs the generator, and returns the workspace that it made in `folder`.
 ///
 /// # Panics
 /// When it fails.
 pub fn render(folder: &Path, name: &str, flags: &[&str]) -> PathBuf {
-    let mut new = Command::new(env!("CARGO"));
-    new.current_dir(root());
-    new.args([
-        "run",
-        "--quiet",
-        "--locked",
-        "--package",
-        "cached-lambda",
-        "--",
-        "new",
-        name,
-    ]);
-    new.args(flags)
-        .args(["--vcs", "none", "--yes", "--path"])
-        .arg(folder);
+    let mut new = cached_lambda();
+    new.args(["new", name]).args(flags);
     let output = new
-        .output()
-        .unwrap_or_else(|error| panic!("cargo cannot be run: {error}"));
+        .args(["--vcs", "none", "--yes", "--path"])
+        .arg(folder)
+        .output();
+    let output = output.unwrap_or_else(|error| panic!("it cannot be run: {error}"));
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
     folder.join(name)

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 #[cfg(unix)]
+mod add;
+#[cfg(unix)]
 mod cargo_workspaces;
 #[cfg(target_os = "linux")]
 mod disk;

@@ -1,0 +1,265 @@
+//! `cached-lambda add`: the cache into a package that exists. What is there is read, edits are made in memory, and
+//! then all of them are written, or none.
+
+mod kind;
+mod manifest;
+mod project;
+mod reads;
+mod report;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::semver::VersionReq;
+use toml_edit::{DocumentMut, Value};
+
+use crate::changes::Changes;
+use crate::cli::Add;
+use crate::error::Error as AnyError;
+use crate::template::{self, SOURCES};
+use crate::{cargo_workspace, cli, prompt};
+
+pub use kind::Kind;
+use kind::Names;
+use manifest::Edited;
+use project::Project;
+use report::Report;
+
+/// Why the cache is not put there.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Project(#[from] project::Error),
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    #[error("{} is another one; nothing was changed", .0.display())]
+    Exists(PathBuf),
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Error::Project(error) => error.help(),
+            Error::Manifest(_) => None,
+            Error::Exists(_) => Some("give it another name first".into()),
+        }
+    }
+}
+
+const CACHE_CORE: &str = "cache-core";
+/// Where cargo's configuration is read from, the older name first, as cargo has it.
+const CONFIGURATION: [&str; 2] = [".cargo/config", ".cargo/config.toml"];
+const ENTROPY: &str = "AWS_LC_SYS_NO_JITTER_ENTROPY";
+
+/// Puts the cache into a package, or says how that would look.
+pub fn run(add: &Add) -> Result<(), AnyError> {
+    for (index, kind) in add.kinds.iter().enumerate() {
+        if add.kinds[..index].iter().any(|it| it.name == kind.name) {
+            return Err(cli::refuse(&format!(
+                "the kind `{}` is given twice",
+                kind.name
+            )));
+        }
+    }
+    let project = Project::find(
+        Path::new("."),
+        add.manifest_path.as_deref(),
+        add.package.as_deref(),
+    )
+    .map_err(Error::from)?;
+    let (changes, report) = plan(&project, add)?;
+    let also = ["Cargo.lock"];
+    if add.dry_run || changes.is_empty() {
+        return report.print(add, &changes);
+    }
+    if !add.allow_dirty {
+        changes.refuse_uncommitted(&also)?;
+    }
+    if prompt::is_possible() && !add.yes && !add.json && !add.quiet {
+        say!("{}", report.summary(&changes));
+        prompt::confirm("Make these changes?")?;
+    }
+    changes.make(&also, || project::resolve(project.root()))?;
+    report.print(add, &changes)
+}
+
+fn plan(project: &Project, add: &Add) -> Result<(Changes, Report), AnyError> {
+    let mut changes = Changes::new(project.root());
+    let mut report = Report::of(project, add);
+    project
+        .fits(&needs(), &["aws-sdk-dynamodb", "mem_dbg"])
+        .map_err(Error::from)?;
+    let is_there = project.has_cache_core().map_err(Error::from)?;
+    let folder = project.folder();
+    let in_package = |path: &str| match folder.as_str() {
+        "" => path.to_string(),
+        folder => format!("{folder}/{path}"),
+    };
+
+    if !is_there && add.git.is_none() {
+        vendor(project, &mut changes)?;
+    }
+    let manifest_path = in_package("Cargo.toml");
+    let mut manifest = edited(&changes, &manifest_path)?;
+    if !is_there {
+        let up = "../".repeat(folder.split('/').filter(|it| !it.is_empty()).count());
+        let source = match &add.git {
+            Some(url) => ("git", url.into()),
+            None => ("path", format!("{up}{CACHE_CORE}").into()),
+        };
+        manifest
+            .depend(CACHE_CORE, &[source])
+            .map_err(Error::from)?;
+    }
+    for name in ["aws-sdk-dynamodb", "mem_dbg", "serde"] {
+        if project.name_of(name).is_none() {
+            let dependency = dependency(project, &changes, name)?;
+            manifest.depend(name, &dependency).map_err(Error::from)?;
+        }
+    }
+    changes.set(&manifest_path, Some(manifest.bytes()))?;
+    configure(&mut changes, &mut report)?;
+
+    let caches = in_package("src/caches.rs");
+    let name_of = |name: &str| {
+        project
+            .name_of(name)
+            .unwrap_or_else(|| name.replace('-', "_"))
+    };
+    let names = Names {
+        cache_core: name_of(CACHE_CORE),
+        dynamodb: name_of("aws-sdk-dynamodb"),
+        mem_dbg: name_of("mem_dbg"),
+        serde: name_of("serde"),
+        runtime: project
+            .runtime()
+            .map(|runtime| (runtime, name_of(runtime.name()))),
+    };
+    let text = project
+        .formatted(kind::file(&report.tables(), &report.tags, &names))
+        .into_bytes();
+    match changes.read(&caches)? {
+        // Somebody works in it already.
+        Some(there) if is_there || there == text => {
+            report.declared_in(&String::from_utf8_lossy(&there))
+        }
+        Some(_) => return Err(Error::Exists(project.root().join(caches)).into()),
+        None => changes.set(&caches, Some(text))?,
+    }
+    report.note_rust_version(project);
+    Ok((changes, report))
+}
+
+/// The least versions that cache-core needs, as its manifest says them.
+fn needs() -> Vec<(String, VersionReq)> {
+    let manifest = parsed(template::text("cache-core/Cargo.toml"));
+    let dependencies = manifest["dependencies"].as_table_like();
+    let dependencies = dependencies.into_iter().flat_map(|it| it.iter());
+    let needed = dependencies.filter(|(_, it)| it.get("optional").is_none());
+    let needed = needed.filter_map(|(name, it)| {
+        let version = it.as_str().or_else(|| it.get("version")?.as_str())?;
+        Some((name.to_string(), version.parse().ok()?))
+    });
+    needed.collect()
+}
+
+/// A manifest of the template, which a test has parsed.
+fn parsed(text: &str) -> DocumentMut {
+    text.parse().unwrap_or_default()
+}
+
+/// How a new dependency is written: as the workspace has it, or as a workspace of the template has it.
+fn dependency(
+    project: &Project,
+    changes: &Changes,
+    name: &str,
+) -> Result<Vec<(&'static str, Value)>, AnyError> {
+    let root = edited(changes, "Cargo.toml")?;
+    if let Some(there) = root.get(&["workspace", "dependencies", name]) {
+        let version = there.as_str().or_else(|| there.get("version")?.as_str());
+        project
+            .workspace_version_fits(name, version, &needs())
+            .map_err(Error::from)?;
+        return Ok(vec![("workspace", true.into())]);
+    }
+    let ours = parsed(template::text("Cargo.toml.liquid"));
+    let ours = ours["workspace"]["dependencies"][name].clone();
+    let field = |key: &'static str| Some((key, ours.get(key)?.as_value()?.clone()));
+    let fields = ["version", "default-features", "features"];
+    Ok(fields.into_iter().filter_map(field).collect())
+}
+
+fn edited(changes: &Changes, path: &str) -> Result<Edited, AnyError> {
+    let bytes = changes.read(path)?.unwrap_or_default();
+    Ok(Edited::parse(path, &bytes).map_err(Error::from)?)
+}
+
+/// cache-core as a folder of the workspace, and as its member.
+fn vendor(project: &Project, changes: &mut Changes) -> Result<(), AnyError> {
+    let root = project.root();
+    let folder = root.join(CACHE_CORE);
+    if !project::is_ours(&folder) {
+        if fs::symlink_metadata(&folder).is_ok() {
+            return Err(Error::Exists(folder).into());
+        }
+        for source in SOURCES
+            .iter()
+            .filter(|it| it.path.starts_with("cache-core/"))
+        {
+            changes.set(source.path, Some(source.contents.to_vec()))?;
+        }
+        let record = template::text("cached-lambda.toml");
+        let version = record.lines().filter(|line| line.starts_with("template-"));
+        let version: Vec<_> = version.collect();
+        let record = format!(
+            "# Put here by `cached-lambda add`. `cached-lambda upgrade` brings a newer one.\n{}\n",
+            version.join("\n")
+        );
+        changes.set("cache-core/cached-lambda.toml", Some(record.into_bytes()))?;
+    }
+    let mut manifest = edited(changes, "Cargo.toml")?;
+    let has_list = manifest.get(&["workspace", "members"]).is_some();
+    if has_list && !cargo_workspace::decides_about(root, &folder) {
+        manifest.add_member(CACHE_CORE).map_err(Error::from)?;
+        changes.set("Cargo.toml", Some(manifest.bytes()))?;
+    }
+    Ok(())
+}
+
+/// How the TLS library is built: one variable, left alone where it is set.
+fn configure(changes: &mut Changes, report: &mut Report) -> Result<(), AnyError> {
+    let ours = template::text(".cargo/config.toml");
+    let mut there = None;
+    for path in CONFIGURATION {
+        if there.is_none() && changes.read(path)?.is_some() {
+            there = Some(path);
+        }
+    }
+    let Some(path) = there else {
+        return Ok(changes.set(CONFIGURATION[1], Some(ours.into()))?);
+    };
+    let mut configuration = edited(changes, path)?;
+    match configuration.get(&["env", ENTROPY]) {
+        Some(set) => {
+            let value = set
+                .as_str()
+                .or_else(|| set.get("value")?.as_str())
+                .unwrap_or_default();
+            if value != "1" {
+                report.note(format!(
+                    "{path} sets {ENTROPY}, and was left alone. With \"1\" a new environment starts 35 ms earlier"
+                ));
+            }
+        }
+        None => {
+            let comment = "Without it the SDK's TLS library measures the processor's timing at each start: 35 ms.";
+            configuration
+                .set_env(ENTROPY, "1", comment)
+                .map_err(Error::from)?;
+            changes.set(path, Some(configuration.bytes()))?;
+        }
+    }
+    Ok(())
+}

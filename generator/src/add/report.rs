@@ -1,0 +1,275 @@
+//! What `cached-lambda add` says: what changes, what it saw in the code, and what is left to write by hand.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::add::CACHE_CORE;
+use crate::add::kind::{Kind, Table, Tags};
+use crate::add::project::{Project, Runtime};
+use crate::add::reads::{self, Call};
+use crate::changes::{Changes, Verb};
+use crate::cli::Add;
+use crate::error::Error;
+use crate::print;
+use crate::report::plain;
+use crate::template;
+
+pub struct Report {
+    package: String,
+    pub kinds: Vec<Kind>,
+    calls: Vec<Call>,
+    pub tags: Tags,
+    notes: Vec<String>,
+    /// Where the module has to be named, and how.
+    module: Option<(String, Vec<String>)>,
+    runtime: Option<Runtime>,
+    /// Declarations for a file that is there already.
+    missing: Vec<String>,
+}
+
+impl Report {
+    pub fn of(project: &Project, add: &Add) -> Self {
+        let folder = project.root().join(project.folder());
+        let mut calls = reads::find(&folder, project.root());
+        let file = |call: &Call| project.root().join(&call.file);
+        let reads = calls.iter().filter(|call| call.is_read).map(file);
+        let reads: Vec<PathBuf> = reads.collect();
+        for call in calls.iter_mut().filter(|call| !call.is_read) {
+            call.becomes = match project.binary_of(&file(call)) {
+                Some(binary)
+                    if !reads
+                        .iter()
+                        .any(|read| project.binary_of(read) == Some(binary)) =>
+                {
+                    format!(
+                        "in the binary {}: a cache elsewhere has it after its TTL alone",
+                        binary.name
+                    )
+                }
+                _ => "then caches.KIND.put(key, value), or invalidate(&key) where it failed".into(),
+            };
+        }
+        let module = project.root_of_modules(&reads).map(|target| {
+            let source = target.src_path.as_std_path();
+            let here = source.parent().unwrap_or(Path::new(""));
+            let up = here
+                .strip_prefix(folder.join("src"))
+                .map_or(0, |it| it.components().count());
+            let line = match (target.is_bin(), up) {
+                (false, _) => vec!["pub mod caches;".into()],
+                (true, 0) => vec!["mod caches;".into()],
+                (true, up) => vec![
+                    format!("#[path = \"{}caches.rs\"]", "../".repeat(up)),
+                    "mod caches;".into(),
+                ],
+            };
+            (project.relative(source), line)
+        });
+        let kinds = match add.kinds.is_empty() {
+            true => Kind::parse("items:String:Stored").into_iter().collect(),
+            false => add.kinds.clone(),
+        };
+        let mut report = Report {
+            package: project.package.name.to_string(),
+            kinds,
+            tags: reads::tags(&calls, project.root()),
+            calls,
+            notes: Vec::new(),
+            module,
+            runtime: project.runtime(),
+            missing: Vec::new(),
+        };
+        if report.runtime.is_none() {
+            report.note(
+                "neither lambda_http nor lambda_runtime is a dependency: hand caches.invocation(..) the time at which \
+                 the invocation ends, in milliseconds since the Unix epoch"
+                    .into(),
+            );
+        }
+        report
+    }
+
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// A promise of the package that no longer holds.
+    pub fn note_rust_version(&mut self, project: &Project) {
+        let ours = template::text("cache-core/Cargo.toml").lines();
+        let mut ours = ours.filter_map(|line| line.strip_prefix("rust-version = "));
+        let ours = ours.next().unwrap_or_default().trim_matches('"');
+        let parts = |version: &str| -> Vec<u64> {
+            version
+                .split('.')
+                .filter_map(|it| it.parse().ok())
+                .collect()
+        };
+        if let Some(theirs) = &project.package.rust_version
+            && parts(&theirs.to_string()) < parts(ours)
+        {
+            self.note(format!(
+                "{} says that it builds with Rust {theirs}; with {CACHE_CORE} it takes {ours}",
+                self.package
+            ));
+        }
+    }
+
+    /// What the kinds are read from.
+    pub fn tables(&self) -> Vec<Table<'_>> {
+        let keys = self.calls.iter().map(|call| call.key.clone());
+        Table::of(&self.kinds, &keys.collect::<Vec<_>>())
+    }
+
+    /// What is left to declare in a file that is there.
+    pub fn declared_in(&mut self, file: &str) {
+        let is_missing = |kind: &Kind| !file.contains(&format!("{}: ", kind.name));
+        let tables = self.tables();
+        let lines = tables
+            .iter()
+            .flat_map(|table| table.declarations(&self.tags));
+        self.missing = lines
+            .filter(|(kind, _)| is_missing(kind))
+            .map(|(_, line)| line)
+            .collect();
+    }
+
+    /// Says, or prints, what was done or would be.
+    pub fn print(&self, add: &Add, changes: &Changes) -> Result<(), Error> {
+        if add.json {
+            return print(&format!("{}\n", self.json(add, changes)));
+        }
+        if add.dry_run {
+            print(&changes.diff())?;
+        }
+        if !add.quiet {
+            let done = match (changes.is_empty(), add.dry_run) {
+                (true, _) => format!(
+                    "{} has the cache already; nothing was changed\n",
+                    self.package
+                ),
+                (_, true) => format!("{}nothing was written\n", self.summary(changes)),
+                (_, false) => format!(
+                    "{}put the cache into {}\n",
+                    self.summary(changes),
+                    self.package
+                ),
+            };
+            say!("{}", plain(&format!("{done}{}", self.rest())));
+        }
+        Ok(())
+    }
+
+    /// The files, with those of cache-core as one.
+    pub fn summary(&self, changes: &Changes) -> String {
+        let (mut text, mut vendored) = (String::new(), 0);
+        for (path, verb) in changes.list() {
+            if path.starts_with(CACHE_CORE) && path[CACHE_CORE.len()..].starts_with('/') {
+                vendored += 1;
+                continue;
+            }
+            let verb = match verb {
+                Verb::Add => "add",
+                Verb::Edit => "edit",
+                Verb::Remove => "remove",
+            };
+            text += &format!("  {verb:<6} {path}\n");
+        }
+        if vendored > 0 {
+            text += &format!("  add    {CACHE_CORE}/, {vendored} files\n");
+        }
+        text
+    }
+
+    /// What was seen, and how to go on.
+    fn rest(&self) -> String {
+        let mut text = String::new();
+        for note in &self.notes {
+            text += &format!("\nnote: {note}\n");
+        }
+        for (is_read, title) in [
+            (true, "reads, and what they could become"),
+            (false, "writes"),
+        ] {
+            let calls: Vec<_> = self
+                .calls
+                .iter()
+                .filter(|call| call.is_read == is_read)
+                .collect();
+            if !calls.is_empty() {
+                text += &format!("\n{title}:\n");
+            }
+            let place = |call: &Call| format!("{}:{}", call.file, call.line);
+            let widest = calls
+                .iter()
+                .map(|call| place(call).len())
+                .max()
+                .unwrap_or(0);
+            for call in calls {
+                text += &format!(
+                    "  {:<widest$}  {:<14} {}\n",
+                    place(call),
+                    call.call,
+                    call.becomes
+                );
+            }
+        }
+        if !self.missing.is_empty() {
+            text += "\nsrc/caches.rs was left as it is; to declare there:\n";
+            text += &self
+                .missing
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect::<String>();
+        }
+        if let Some((file, module)) = &self.module {
+            text += &format!("\nnext, in {file}:\n");
+            for line in module.iter().chain(&self.handler()) {
+                text += &format!("  {line}\n");
+            }
+        }
+        text.trim_end().to_string()
+    }
+
+    /// The lines for `main` and for the handler.
+    fn handler(&self) -> Vec<String> {
+        let event = match self.runtime {
+            Some(Runtime::Http) => "caches::invocation(&caches, &request)",
+            Some(Runtime::Events) => "caches::invocation(&caches, &event)",
+            None => "caches.invocation(deadline_in_milliseconds)",
+        };
+        let mut lines = vec![
+            "// in main, once; clone it for each invocation".to_string(),
+            "let caches = caches::open(&client)?;".into(),
+            "// in the handler".into(),
+            format!("let invocation = {event};"),
+        ];
+        lines.extend(self.kinds.iter().map(Kind::lookup));
+        lines
+    }
+
+    fn json(&self, add: &Add, changes: &Changes) -> String {
+        let files = changes
+            .list()
+            .map(|(path, verb)| json!({ "path": path, "change": verb }));
+        let of = |is_read| -> Vec<&Call> {
+            self.calls
+                .iter()
+                .filter(|call| call.is_read == is_read)
+                .collect()
+        };
+        let report = json!({
+            "template_version": env!("CARGO_PKG_VERSION"),
+            "package": self.package,
+            "dry_run": add.dry_run,
+            "files": files.collect::<Vec<_>>(),
+            "notes": self.notes,
+            "reads": of(true),
+            "writes": of(false),
+            "module": self.module.as_ref().map(|(file, lines)| json!({ "file": file, "lines": lines })),
+            "handler": self.handler(),
+        });
+        report.to_string()
+    }
+}
