@@ -1,21 +1,48 @@
-//! Puts the template into the binary, file by file.
+//! Puts the template into the binary, file by file, and those of earlier releases.
 
 use std::fmt::Write;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+use flate2::read::GzDecoder;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Outcome<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    let root = template()?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("template.rs"), code(&template()?)?)?;
 
+    let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let releases = package.join("releases");
+    println!("cargo::rerun-if-changed={}", releases.display());
+    let mut all = String::from("&[\n");
+    for entry in fs::read_dir(releases)? {
+        let archive = entry?.path();
+        let unpacked = out.join(archive.file_stem().unwrap_or_default());
+        unpack(GzDecoder::new(fs::File::open(&archive)?), &unpacked)?;
+        writeln!(all, "{},", code(&unpacked.join("template"))?)?;
+    }
+    fs::write(out.join("releases.rs"), all + "]")?;
+
+    // In a published package it is beside the sources.
+    let changelogs = ["../CHANGELOG.md", "CHANGELOG.md"].map(|path| package.join(path));
+    let changelog = changelogs.iter().find(|path| path.exists());
+    let changelog = changelog.ok_or("CHANGELOG.md is missing")?;
+    println!("cargo::rerun-if-changed={}", changelog.display());
+    println!("cargo::rustc-env=CHANGELOG={}", changelog.display());
+    Ok(())
+}
+
+/// The files of a folder as an expression.
+fn code(root: &Path) -> Outcome<String> {
     let mut files = Vec::new();
-    walk(&root, &mut files)?;
+    walk(root, &mut files)?;
     files.sort();
     let mut code = String::from("&[\n");
     for file in &files {
-        let path = file.strip_prefix(&root)?;
+        let path = file.strip_prefix(root)?;
         let path = path.to_string_lossy().replace('\\', "/");
         writeln!(
             code,
@@ -23,8 +50,15 @@ fn main() -> Outcome<()> {
         )?;
     }
     code.push(']');
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("template.rs"), code)?;
-    Ok(())
+    Ok(code)
+}
+
+fn unpack(archive: impl Read, to: &Path) -> Outcome<()> {
+    if to.exists() {
+        // What an earlier archive held and this one does not.
+        fs::remove_dir_all(to)?;
+    }
+    Ok(tar::Archive::new(archive).unpack(to)?)
 }
 
 /// The folder of the template. In a published package it is an archive: cargo leaves folders with
@@ -39,11 +73,7 @@ fn template() -> Outcome<PathBuf> {
     let archive = package.join("template.tar");
     println!("cargo::rerun-if-changed={}", archive.display());
     let unpacked = PathBuf::from(env::var("OUT_DIR")?).join("template");
-    if unpacked.exists() {
-        // What an earlier archive held and this one does not.
-        fs::remove_dir_all(&unpacked)?;
-    }
-    tar::Archive::new(fs::File::open(archive)?).unpack(&unpacked)?;
+    unpack(fs::File::open(archive)?, &unpacked)?;
     Ok(unpacked)
 }
 

@@ -73,6 +73,8 @@ pub struct AnswersFile {
     pub answers: Answers,
     /// What it was made with, if it says so.
     pub template_version: Option<String>,
+    /// What names the template that it was made of.
+    pub template_hash: Option<String>,
 }
 
 impl AnswersFile {
@@ -99,7 +101,10 @@ impl AnswersFile {
                     file.template_version = Some(given.into());
                     Ok(())
                 }
-                None if key == "template-hash" => Ok(()),
+                None if key == "template-hash" => {
+                    file.template_hash = Some(given.into());
+                    Ok(())
+                }
                 None => {
                     let keys = parameters::all().iter().map(|parameter| parameter.key);
                     Err(format!(

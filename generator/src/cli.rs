@@ -29,7 +29,16 @@ pub enum Command {
     #[command(aliases = ["init", "create", "generate", "make"])]
     New(Box<New>),
     /// Put the cache into a package that exists
+    ///
+    /// Vendors cache-core, depends on it, and declares kinds in src/caches.rs, all or nothing. Nothing of yours is
+    /// edited but manifests and cargo's configuration: the lines for your handler are printed.
     Add(Box<Add>),
+    /// Bring what changed in the template since into a workspace
+    ///
+    /// Merges three ways: what was made then, what its owner made of it, and what the same answers give today. A file
+    /// that was never changed is replaced, one that was deleted stays deleted, and a conflict is marked as git marks
+    /// it. The same for a cache-core that `add` vendored.
+    Upgrade(Upgrade),
     /// Print the completions of a shell
     Completions { shell: Shell },
 }
@@ -65,8 +74,6 @@ pub struct New {
     pub yes: bool,
 }
 
-/// Vendors cache-core, depends on it, and declares kinds in src/caches.rs, all or nothing. No file of yours is
-/// rewritten but manifests: the lines for your handler are printed.
 #[derive(Args)]
 pub struct Add {
     /// The Cargo.toml of the package or its workspace [default: the one here or above]
@@ -98,6 +105,32 @@ pub struct Add {
     #[arg(long)]
     pub allow_dirty: bool,
     /// Never ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Args)]
+pub struct Upgrade {
+    /// The workspace, or a folder in it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(value_parser = PathBufValueParser::new().try_map(|path| path.read_dir().map(|_| path)))]
+    pub path: PathBuf,
+    /// The commit in which it is as it was made, where no release made it
+    #[arg(long, value_name = "COMMIT")]
+    pub base: Option<String>,
+    /// Print the diff and the conflicts, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object on standard output, never ask
+    #[arg(long)]
+    pub json: bool,
+    /// Say nothing but errors, never ask
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Upgrade where there are changes that are not committed, or no repository
+    #[arg(long)]
+    pub allow_dirty: bool,
+    /// Never ask; new parameters take their defaults
     #[arg(long, short)]
     pub yes: bool,
 }

@@ -6,7 +6,7 @@ use regex_lite::Regex;
 use serde_json::json;
 
 use crate::report::plain;
-use crate::{add, changes, prompt, render, write};
+use crate::{add, changes, prompt, render, upgrade, write};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,6 +23,8 @@ pub enum Error {
     Add(#[from] add::Error),
     #[error(transparent)]
     Changes(#[from] changes::Error),
+    #[error(transparent)]
+    Upgrade(#[from] upgrade::Error),
     #[error("cannot watch for interrupts: {0}; nothing was made")]
     Signals(io::Error),
     #[error("cannot print: {0}")]
@@ -55,6 +57,7 @@ impl Error {
             Error::Write(error) => error.help(),
             Error::Add(error) => error.help(),
             Error::Changes(error) => error.help(),
+            Error::Upgrade(error) => error.help(),
             _ => None,
         }
     }
@@ -81,6 +84,9 @@ impl Error {
 
     /// What `--json` prints: one line.
     pub fn json(&self) -> String {
+        if let Error::Upgrade(upgrade::Error::Conflicts { json, .. }) = self {
+            return json.clone();
+        }
         let (message, help) = (self.to_string(), self.help());
         let error = json!({ "message": message, "help": help, "exit_code": self.exit_code() });
         json!({ "error": error }).to_string()

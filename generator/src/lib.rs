@@ -23,6 +23,7 @@ mod prompt;
 mod render;
 mod report;
 mod template;
+mod upgrade;
 mod vcs;
 mod write;
 
@@ -52,6 +53,7 @@ fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::New(new) => new::run(*new),
         Command::Add(add) => add::run(&add),
+        Command::Upgrade(upgrade) => upgrade::run(&upgrade),
         Command::Completions { shell } => print(&cli::completions(shell)),
     }
 }

@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::cli::{self, New, Vcs};
 use crate::error::Error;
 use crate::report::{Report, plain};
+use crate::template::SOURCES;
 use crate::write::Target;
 use crate::{print, prompt, render, vcs};
 
@@ -36,7 +37,7 @@ pub fn run(new: New) -> Result<(), Error> {
         true => prompt::complete(known, &new)?,
         false => known.or_defaults(),
     };
-    let tree = render::render(&answers)?;
+    let tree = render::render(SOURCES, &answers)?;
     let target = Target::new(&new.path, answers.name())?;
     let report = Report {
         answers: &answers,

@@ -79,7 +79,8 @@ pub fn confirm(question: &str) -> Result<(), Error> {
     }
 }
 
-fn ask(parameter: &'static Parameter, folder: &Path) -> Result<String, Error> {
+/// Asks for one.
+pub fn ask(parameter: &'static Parameter, folder: &Path) -> Result<String, Error> {
     let mut editor = editor(&parameter.choices)?;
     let default = parameter.default.unwrap_or_default();
     say!("{}", parameter.question());

@@ -7,7 +7,7 @@ use liquid::{Parser, ParserBuilder};
 
 use crate::answers::Answers;
 use crate::parameters;
-use crate::template::{Config, SOURCES};
+use crate::template::{Config, Source};
 
 /// A file of the workspace to be written.
 #[derive(Debug)]
@@ -25,22 +25,22 @@ pub struct Error {
     why: String,
 }
 
-/// Renders every file of the template, in the order of their paths.
-pub fn render(answers: &Answers) -> Result<Vec<File>, Error> {
+/// Renders every file of a template, in the order of their paths.
+pub fn render(files: &'static [Source], answers: &Answers) -> Result<Vec<File>, Error> {
     // All of them text, as cargo-generate's are.
     let mut values = liquid::Object::new();
     for parameter in parameters::all() {
         let value = answers.get(parameter.key).unwrap_or_default();
         values.insert(parameter.key.into(), Value::scalar(value.to_string()));
     }
-    let config = Config::of_template();
+    let config = Config::of(files);
     let parser = ParserBuilder::with_stdlib()
         .build()
         .map_err(|error| Error {
             file: "liquid",
             why: error.to_string(),
         })?;
-    SOURCES
+    files
         .iter()
         // The suffix first, as cargo-generate does it: conditions and patterns are for what is left.
         .map(|source| {

@@ -17,10 +17,43 @@ pub struct Source {
 /// Embedded: no network, and no path to a template.
 pub const SOURCES: &[Source] = include!(concat!(env!("OUT_DIR"), "/template.rs"));
 
+/// The templates of earlier releases, from which a workspace that they made is upgraded.
+const RELEASES: &[&[Source]] = include!(concat!(env!("OUT_DIR"), "/releases.rs"));
+
+/// What a workspace was made with, in it.
+pub const RECORD: &str = "cached-lambda.toml";
+/// The same, of a cache-core that was vendored.
+pub const VENDORED_RECORD: &str = "cache-core/cached-lambda.toml";
+
 /// A file of the template, as it is there.
 pub fn text(path: &str) -> &'static str {
-    let source = SOURCES.iter().find(|source| source.path == path);
+    text_of(SOURCES, path)
+}
+
+fn text_of(files: &'static [Source], path: &str) -> &'static str {
+    let source = files.iter().find(|source| source.path == path);
     std::str::from_utf8(source.map_or(&[], |source| source.contents)).unwrap_or_default()
+}
+
+/// The lines of a record that say which template it is of.
+fn identity(files: &'static [Source]) -> impl Iterator<Item = &'static str> {
+    let record = text_of(files, RECORD).lines();
+    record.filter(|line| line.starts_with("template-"))
+}
+
+/// The template that has this hash, if a release had it, or this is it.
+pub fn with_hash(hash: &str) -> Option<&'static [Source]> {
+    let line = format!("template-hash = {hash:?}");
+    let releases = RELEASES.iter().copied();
+    let mut all = releases.chain([SOURCES]);
+    all.find(|files| identity(files).any(|it| it == line))
+}
+
+/// The record beside a cache-core that was vendored into somebody else's workspace.
+pub fn vendored_record(files: &'static [Source]) -> String {
+    let identity: Vec<_> = identity(files).collect();
+    let about = "Put here by `cached-lambda add`. `cached-lambda upgrade` brings a newer one.";
+    format!("# {about}\n{}\n", identity.join("\n"))
 }
 
 const CONFIG: &str = "cargo-generate.toml";
@@ -49,14 +82,16 @@ struct TemplateSection {
 }
 
 impl Config {
+    pub fn of_template() -> &'static Self {
+        static PARSED: LazyLock<Config> = LazyLock::new(|| Config::of(SOURCES));
+        &PARSED
+    }
+
     /// # Panics
     /// Where the embedded file is not understood, which a test would tell first.
-    pub fn of_template() -> &'static Self {
-        static PARSED: LazyLock<Config> = LazyLock::new(|| {
-            toml::from_str(text(CONFIG))
-                .unwrap_or_else(|why| panic!("the template's {CONFIG}: {why}"))
-        });
-        &PARSED
+    pub fn of(files: &'static [Source]) -> Self {
+        let parsed = toml::from_str(text_of(files, CONFIG));
+        parsed.unwrap_or_else(|why| panic!("the template's {CONFIG}: {why}"))
     }
 
     /// Whether a file is copied as it is.

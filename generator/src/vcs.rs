@@ -43,13 +43,33 @@ pub fn init(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether a folder, or one above it, is a repository.
+pub fn is_in_repository(folder: &Path) -> bool {
+    let real = dunce::canonicalize(folder).unwrap_or_default();
+    real.ancestors().any(|above| above.join(".git").exists())
+}
+
+/// A file of a folder, as it is in a commit.
+pub fn show(folder: &Path, commit: &str, path: &str) -> Option<Vec<u8>> {
+    let file = format!("{commit}:./{path}");
+    let output = git(folder, &["show", "--end-of-options", &file]).ok()?;
+    output.status.success().then_some(output.stdout)
+}
+
+/// The short name of the commit that added a file.
+pub fn commit_that_added(folder: &Path, path: &str) -> Option<String> {
+    let arguments = ["log", "--diff-filter=A", "--format=%h", "-1", "--", path];
+    let output = git(folder, &arguments).ok()?;
+    let commit = String::from_utf8(output.stdout).ok()?;
+    Some(commit.trim().to_string()).filter(|commit| !commit.is_empty())
+}
+
 /// Those of the files in `folder` that git does not have as they are now. None where there is no repository.
 ///
 /// # Errors
 /// Where there is one, and git cannot tell.
 pub fn uncommitted(folder: &Path, files: &[&str]) -> Result<Vec<String>, String> {
-    let real = dunce::canonicalize(folder).unwrap_or_default();
-    if !real.ancestors().any(|above| above.join(".git").exists()) {
+    if files.is_empty() || !is_in_repository(folder) {
         return Ok(Vec::new());
     }
     let status = [

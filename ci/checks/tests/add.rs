@@ -264,13 +264,16 @@ fn shapes() -> Vec<Shape> {
             ..Shape::default()
         },
         Shape {
-            name: "dependencies of a workspace, less of each than is needed",
+            name: "dependencies of a workspace: the oldest SDK, less of each than is needed",
             files: vec![
                 (
                     "Cargo.toml",
                     format!(
-                        "[workspace]\nresolver = \"2\"\nmembers = [\"function\"]\n\n[workspace.dependencies]\n{AWS}{RUNTIME}\
-                         moka = {{ version = \"0.12\", features = [\"future\"] }}\nserde = \"1.0.200\"\nmem_dbg = \"0.4\"\n"
+                        "[workspace]\nresolver = \"2\"\nmembers = [\"function\"]\n\n[workspace.dependencies]\n{}{RUNTIME}\
+                         moka = {{ version = \"0.12\", features = [\"future\"] }}\nserde = \"1.0.200\"\nmem_dbg = \"0.4\"\n",
+                        // The oldest SDK that cache-core takes.
+                        AWS.replace("aws-sdk-dynamodb = { version = \"1\"", "aws-sdk-dynamodb = { version = \"=1.60.0\"")
+                            .replace(", \"default-https-client\"", "")
                     ),
                 ),
                 (

@@ -222,7 +222,10 @@ mod tests {
         let error = Edited::parse("Cargo.toml", b"dependencies = 1").unwrap();
         let mut error = error;
         let error = error.depend("c", &path).unwrap_err().to_string();
-        assert_eq!(error, "Cargo.toml: `dependencies` is no table");
+        assert_eq!(
+            error,
+            "Cargo.toml: `dependencies` is no table; nothing was changed"
+        );
     }
 
     #[test]

@@ -210,14 +210,8 @@ fn vendor(project: &Project, changes: &mut Changes) -> Result<(), AnyError> {
         {
             changes.set(source.path, Some(source.contents.to_vec()))?;
         }
-        let record = template::text("cached-lambda.toml");
-        let version = record.lines().filter(|line| line.starts_with("template-"));
-        let version: Vec<_> = version.collect();
-        let record = format!(
-            "# Put here by `cached-lambda add`. `cached-lambda upgrade` brings a newer one.\n{}\n",
-            version.join("\n")
-        );
-        changes.set("cache-core/cached-lambda.toml", Some(record.into_bytes()))?;
+        let record = template::vendored_record(SOURCES);
+        changes.set(template::VENDORED_RECORD, Some(record.into_bytes()))?;
     }
     let mut manifest = edited(changes, "Cargo.toml")?;
     let has_list = manifest.get(&["workspace", "members"]).is_some();

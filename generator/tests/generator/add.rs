@@ -27,21 +27,21 @@ fn function(folder: &Path, dependencies: &str) {
 const DEPENDENCIES: &str =
     "aws-sdk-dynamodb = { version = \"1\", default-features = false }\nlambda_runtime = \"1\"\n";
 
-fn git(folder: &Path, arguments: &[&str]) {
+pub fn git(folder: &Path, arguments: &[&str]) {
     let mut git = Command::new("git");
     git.args(["-c", "user.name=x", "-c", "user.email=x@example.com"]);
     let output = git.current_dir(folder).args(arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
 
-fn commit(folder: &Path) {
+pub fn commit(folder: &Path) {
     git(folder, &["init", "--quiet"]);
     git(folder, &["add", "."]);
     git(folder, &["commit", "--quiet", "--message=before"]);
 }
 
 /// Every file, link and folder, with its contents.
-fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut tree = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();

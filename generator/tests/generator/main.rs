@@ -12,6 +12,8 @@ mod new;
 mod other_commands;
 #[cfg(unix)]
 mod prompts;
+#[cfg(unix)]
+mod upgrade;
 
 use std::fs;
 use std::path::Path;

@@ -40,7 +40,7 @@ next:
     assert_data_eq!(
         record,
         str![[r#"
-# How this workspace was made, for the record. Nothing reads it when it is built or run.
+# How this workspace was made. Nothing that is built or run reads it; `cached-lambda upgrade` does.
 template-version = "0.1.0"
 template-hash = "[..]"
 project-name = "my-quotes"

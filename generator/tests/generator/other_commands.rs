@@ -40,7 +40,14 @@ fn the_book_has_what_each_command_says_of_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut page =
         String::from("# Command line\n\nWhat the command says of itself, recorded by its tests.\n");
-    for arguments in ["--help", "new -h", "new --help", "completions --help"] {
+    for arguments in [
+        "--help",
+        "new -h",
+        "new --help",
+        "add --help",
+        "upgrade --help",
+        "completions --help",
+    ] {
         let words: Vec<_> = arguments.split(' ').collect();
         let (said, _) = succeeds(folder.path(), &words);
         let said = said.trim_end();

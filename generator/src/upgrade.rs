@@ -1,0 +1,605 @@
+//! `cached-lambda upgrade`: what changed in the template since a workspace was made of it, into the workspace. What its
+//! owner did stays: each file is merged three ways, with what was rendered then as the base.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cargo_metadata::semver::Version;
+use serde::Serialize;
+
+use crate::answers::{Answers, AnswersFile};
+use crate::changes::{self, Changes};
+use crate::cli::Upgrade;
+use crate::error::Error as AnyError;
+use crate::report::plain;
+use crate::template::{self, RECORD, SOURCES, Source, VENDORED_RECORD};
+use crate::{parameters, print, prompt, render, vcs};
+
+/// Why nothing is upgraded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no {RECORD} in {}, above it, or in a cache-core there; nothing was changed", .0.display())]
+    NoRecord(PathBuf),
+    #[error("{}: {why}; nothing was changed", .file.display())]
+    Record { file: PathBuf, why: String },
+    #[error(
+        "this workspace is of {there}, which is newer than this: {}; nothing was changed",
+        here()
+    )]
+    Newer { there: String },
+    #[error("{} is in no git repository, so that nobody could go back; nothing was changed", .0.display())]
+    NoRepository(PathBuf),
+    #[error("the commit {commit:?} is no base: {why}; nothing was changed")]
+    Base { commit: String, why: String },
+    #[error("git cannot merge {file}: {why}; nothing was changed")]
+    Merge { file: String, why: String },
+    /// All is written, and the rest is its owner's. With what `--json` prints.
+    #[error("to be settled by hand: {}", .files.join(", "))]
+    Conflicts { files: Vec<String>, json: String },
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Error::NoRecord(_) => Some(
+                "go to a workspace that `cached-lambda new` made, or where `cached-lambda add` was".into(),
+            ),
+            Error::Newer { .. } => Some("install the newest cached-lambda".into()),
+            Error::NoRepository(_) => {
+                Some("`git init`, `git add .` and `git commit` first, or say --allow-dirty".into())
+            }
+            Error::Base { .. } => Some(
+                "name the commit in which the workspace is as it was made; without --base the new files are put \
+                 beside the old ones"
+                    .into(),
+            ),
+            Error::Conflicts { .. } => Some(
+                "look for <<<<<<< in them, and for .new files beside them; `git diff` shows the rest".into(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+fn here() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// What is done with a file.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verb {
+    Add,
+    Replace,
+    Merge,
+    Remove,
+    /// Both changed the same lines, which are marked.
+    Conflict,
+    /// The new one is put beside it, with `.new` behind its name.
+    Beside,
+    /// Its owner deleted it, or changed what is no longer part.
+    Keep,
+}
+
+impl Verb {
+    fn word(self) -> &'static str {
+        match self {
+            Verb::Add => "add",
+            Verb::Replace => "replace",
+            Verb::Merge => "merge",
+            Verb::Remove => "remove",
+            Verb::Conflict => "conflict",
+            Verb::Beside => "beside",
+            Verb::Keep => "keep",
+        }
+    }
+}
+
+type Tree = BTreeMap<String, Vec<u8>>;
+
+/// A workspace, or a vendored cache-core, as its record tells of it.
+struct Workspace {
+    root: PathBuf,
+    file: AnswersFile,
+    is_vendored: bool,
+}
+
+impl Workspace {
+    /// In a folder, or above it.
+    fn find(here: &Path) -> Result<Self, AnyError> {
+        let here = dunce::canonicalize(here).unwrap_or_else(|_| here.to_path_buf());
+        let found = here.ancestors().find_map(|root| {
+            let record = [RECORD, VENDORED_RECORD]
+                .into_iter()
+                .find(|it| root.join(it).is_file());
+            Some((root.to_path_buf(), record?))
+        });
+        let (mut root, mut record) = found.ok_or_else(|| Error::NoRecord(here.clone()))?;
+        let file = root.join(record);
+        let read = AnswersFile::read(&file).map_err(|why| Error::Record { file, why });
+        let file = read?;
+        // Found from inside of a vendored cache-core.
+        let is_vendored = file.answers.name().is_empty();
+        if is_vendored && record == RECORD {
+            root.pop();
+            record = VENDORED_RECORD;
+        }
+        debug_assert!(root.join(record).is_file());
+        Ok(Workspace {
+            root,
+            file,
+            is_vendored,
+        })
+    }
+
+    /// What a template gives here.
+    fn render(&self, files: &'static [Source], answers: &Answers) -> Result<Tree, AnyError> {
+        if self.is_vendored {
+            let files_of_it = files.iter().filter(|it| it.path.starts_with("cache-core/"));
+            let mut tree: Tree = files_of_it
+                .map(|it| (it.path.into(), it.contents.to_vec()))
+                .collect();
+            tree.insert(
+                VENDORED_RECORD.into(),
+                template::vendored_record(files).into_bytes(),
+            );
+            return Ok(tree);
+        }
+        let rendered = render::render(files, answers)?.into_iter();
+        let path = |path: &Path| path.to_string_lossy().replace('\\', "/");
+        Ok(rendered
+            .map(|file| (path(&file.path), file.contents))
+            .collect())
+    }
+
+    /// What was rendered then: by the template of a release, or as it is in a commit that its owner names. `None`
+    /// where it is not known.
+    fn base(
+        &self,
+        commit: Option<&str>,
+        answers: &Answers,
+        today: &Tree,
+    ) -> Result<Option<Tree>, AnyError> {
+        let hash = self.file.template_hash.as_deref().unwrap_or_default();
+        let Some(commit) = commit else {
+            let files = template::with_hash(hash);
+            return files.map(|files| self.render(files, answers)).transpose();
+        };
+        let failed = |why: &str| Error::Base {
+            commit: commit.into(),
+            why: why.into(),
+        };
+        let read = |path: &str| vcs::show(&self.root, commit, path);
+        let record = if self.is_vendored {
+            VENDORED_RECORD
+        } else {
+            RECORD
+        };
+        let recorded = read(record).ok_or_else(|| failed(&format!("it has no {record}")))?;
+        if !String::from_utf8_lossy(&recorded).contains(hash) {
+            return Err(failed("it is of another template than this workspace is now").into());
+        }
+        let tree = today
+            .keys()
+            .filter_map(|path| Some((path.clone(), read(path)?)));
+        Ok(Some(tree.collect()))
+    }
+}
+
+/// Brings the template of today into a workspace, or says how that would look.
+pub fn run(upgrade: &Upgrade) -> Result<(), AnyError> {
+    let workspace = Workspace::find(&upgrade.path)?;
+    let there = workspace.file.template_version.clone().unwrap_or_default();
+    let version = |text: &str| Version::parse(text).ok();
+    if version(&there) > version(here()) {
+        return Err(Error::Newer { there }.into());
+    }
+    if !upgrade.dry_run && !upgrade.allow_dirty {
+        refuse_dirty(&workspace.root)?;
+    }
+    let (answers, mut notes) = answers(&workspace, upgrade)?;
+    let today = workspace.render(SOURCES, &answers)?;
+    let base = workspace.base(upgrade.base.as_deref(), &answers, &today)?;
+    if base.is_none() {
+        let first = vcs::commit_that_added(&workspace.root, RECORD);
+        let first = first.unwrap_or_else(|| "COMMIT".into());
+        notes.push(format!(
+            "no release had the template of this workspace, so what its owner changed is not known. Where a commit has \
+             it as it was made: cached-lambda upgrade --base {first}"
+        ));
+    }
+    let mut changes = Changes::new(&workspace.root);
+    let done = merge_all(&mut changes, base.as_ref(), &today)?;
+    let report = Report {
+        upgrade,
+        there,
+        done,
+        notes,
+        answers: &answers,
+    };
+    let is_confirmed = upgrade.dry_run || upgrade.yes || upgrade.json || upgrade.quiet;
+    if !is_confirmed && !changes.is_empty() && prompt::is_possible() {
+        say!("{}", plain(&report.list()));
+        prompt::confirm("Make these changes?")?;
+    }
+    if !upgrade.dry_run {
+        changes.make(&[], || Ok(()))?;
+    }
+    report.print(&changes)
+}
+
+/// Everything has to be committed: what an upgrade does is looked at, and taken back, with git.
+fn refuse_dirty(root: &Path) -> Result<(), AnyError> {
+    let uncommitted = vcs::uncommitted(root, &["."]).map_err(changes::Error::Git)?;
+    match (vcs::is_in_repository(root), uncommitted) {
+        (false, _) => Err(Error::NoRepository(root.to_path_buf()).into()),
+        (true, files) if files.is_empty() => Ok(()),
+        (true, files) => Err(changes::Error::Uncommitted(files).into()),
+    }
+}
+
+/// Those that are recorded. What was no parameter then is asked for, or takes its default.
+fn answers(workspace: &Workspace, upgrade: &Upgrade) -> Result<(Answers, Vec<String>), AnyError> {
+    let (mut answers, mut notes) = (workspace.file.answers.clone(), Vec::new());
+    let asks = prompt::is_possible() && !(upgrade.yes || upgrade.json || upgrade.quiet);
+    for parameter in parameters::all() {
+        if workspace.is_vendored || answers.get(parameter.key).is_some() {
+            continue;
+        }
+        let default = parameter.default.unwrap_or_default();
+        if asks {
+            answers.set(parameter, prompt::ask(parameter, &workspace.root)?);
+        } else {
+            notes.push(format!(
+                "the parameter {} is new, and is {default}",
+                parameter.key
+            ));
+            answers.set(parameter, default.into());
+        }
+    }
+    Ok((answers, notes))
+}
+
+fn merge_all(
+    changes: &mut Changes,
+    base: Option<&Tree>,
+    today: &Tree,
+) -> Result<Vec<(String, Verb)>, AnyError> {
+    let mut done = Vec::new();
+    let paths: BTreeSet<_> = base
+        .into_iter()
+        .flat_map(Tree::keys)
+        .chain(today.keys())
+        .collect();
+    for path in paths {
+        let old = base.and_then(|base| base.get(path));
+        let (new, mine) = (today.get(path), changes.read(path)?);
+        if old == new || mine.as_ref() == new {
+            continue;
+        }
+        let verb = match (base, old, &mine, new) {
+            // Of the record and of cargo's lockfile nobody knows better than their tools.
+            (_, _, Some(_), Some(new)) if path == RECORD || path == VENDORED_RECORD => {
+                changes.set(path, Some(new.clone()))?;
+                Verb::Replace
+            }
+            (_, old, Some(mine), Some(_)) if path == "Cargo.lock" && old != Some(mine) => {
+                Verb::Keep
+            }
+            (Some(_), Some(old), Some(mine), None) if old == mine => {
+                changes.set(path, None)?;
+                Verb::Remove
+            }
+            (_, _, _, None) | (Some(_), Some(_), None, _) => Verb::Keep,
+            (_, _, None, Some(new)) => {
+                changes.set(path, Some(new.clone()))?;
+                Verb::Add
+            }
+            (_, Some(old), Some(mine), Some(new)) if old == mine => {
+                changes.set(path, Some(new.clone()))?;
+                Verb::Replace
+            }
+            (_, Some(old), Some(mine), Some(new)) => match merged(path, old, mine, new)? {
+                (text, true) => {
+                    changes.set(path, Some(text))?;
+                    Verb::Merge
+                }
+                (text, false) => {
+                    changes.set(path, Some(text))?;
+                    Verb::Conflict
+                }
+            },
+            (_, None, Some(_), Some(new)) => {
+                changes.set(&format!("{path}.new"), Some(new.clone()))?;
+                Verb::Beside
+            }
+        };
+        done.push((path.clone(), verb));
+    }
+    Ok(done)
+}
+
+/// Merges as git does: the text, and whether nothing is left to settle.
+fn merged(path: &str, old: &[u8], mine: &[u8], new: &[u8]) -> Result<(Vec<u8>, bool), AnyError> {
+    let failed = |why: io::Error| Error::Merge {
+        file: path.into(),
+        why: why.to_string(),
+    };
+    // An owner's line ends are no change.
+    let has_crlf = mine.windows(2).any(|pair| pair == b"\r\n");
+    let ends = |bytes: &[u8]| match has_crlf {
+        true => String::from_utf8_lossy(bytes)
+            .replace('\n', "\r\n")
+            .into_bytes(),
+        false => bytes.to_vec(),
+    };
+    let folder = tempfile::tempdir().map_err(failed)?;
+    let written = |name: &str, bytes: &[u8]| -> io::Result<PathBuf> {
+        let file = folder.path().join(name);
+        fs::write(&file, bytes)?;
+        Ok(file)
+    };
+    let files = [
+        ("mine", mine.to_vec()),
+        ("old", ends(old)),
+        ("new", ends(new)),
+    ];
+    let files = files.iter().map(|(name, bytes)| written(name, bytes));
+    let files = files.collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    let mut git = Command::new("git");
+    git.args([
+        "merge-file",
+        "--stdout",
+        "-L",
+        "yours",
+        "-L",
+        "as it was made",
+    ]);
+    git.args(["-L", &format!("cached-lambda {}", here())])
+        .args(&files);
+    let output = git.current_dir(folder.path()).output().map_err(failed)?;
+    match output.status.code() {
+        // How many there are to settle.
+        Some(conflicts @ 0..=127) => Ok((output.stdout, conflicts == 0)),
+        _ => {
+            let why = String::from_utf8_lossy(&output.stderr).trim().to_string();
+            Err(failed(io::Error::other(why)).into())
+        }
+    }
+}
+
+struct Report<'a> {
+    upgrade: &'a Upgrade,
+    /// The version that the workspace was made with.
+    there: String,
+    done: Vec<(String, Verb)>,
+    notes: Vec<String>,
+    answers: &'a Answers,
+}
+
+impl Report<'_> {
+    fn to_settle(&self) -> Vec<String> {
+        let done = self.done.iter();
+        let to_settle = done.filter(|(_, verb)| matches!(verb, Verb::Conflict | Verb::Beside));
+        to_settle.map(|(path, _)| path.clone()).collect()
+    }
+
+    fn list(&self) -> String {
+        let lines = self
+            .done
+            .iter()
+            .map(|(path, verb)| format!("  {:<8} {path}\n", verb.word()));
+        lines.collect()
+    }
+
+    fn print(&self, changes: &Changes) -> Result<(), AnyError> {
+        let is_dry = self.upgrade.dry_run;
+        let files = self.to_settle();
+        if !files.is_empty() && self.upgrade.json {
+            return Err(Error::Conflicts {
+                files,
+                json: self.json(),
+            }
+            .into());
+        }
+        if self.upgrade.json {
+            return print(&format!("{}\n", self.json()));
+        }
+        if is_dry {
+            print(&changes.diff())?;
+        }
+        if !self.upgrade.quiet {
+            say!("{}", plain(&self.text(is_dry)));
+        }
+        match files.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Conflicts {
+                files,
+                json: String::new(),
+            }
+            .into()),
+        }
+    }
+
+    fn text(&self, is_dry: bool) -> String {
+        let mut text = String::new();
+        for note in &self.notes {
+            text += &format!("note: {note}\n\n");
+        }
+        if self.done.is_empty() {
+            return text + "all is up to date; nothing was changed";
+        }
+        text += &self.list();
+        text += match is_dry {
+            true => "nothing was written\n",
+            false => "upgraded\n",
+        };
+        let news = news(&self.there);
+        if !news.is_empty() {
+            text += &format!("\nnew since {}:\n\n{news}\n", self.there);
+        }
+        if !is_dry {
+            text += "\nnext:\n  git diff\n  cargo test\n";
+        }
+        text.trim_end().to_string()
+    }
+
+    fn json(&self) -> String {
+        let files = self
+            .done
+            .iter()
+            .map(|(path, verb)| serde_json::json!({ "path": path, "done": verb }));
+        let report = serde_json::json!({
+            "template_version": here(),
+            "from_version": self.there,
+            "dry_run": self.upgrade.dry_run,
+            "answers": self.answers.json(),
+            "files": files.collect::<Vec<_>>(),
+            "to_settle": self.to_settle(),
+            "notes": self.notes,
+            "changes": news(&self.there),
+        });
+        report.to_string()
+    }
+}
+
+/// What the changelog says of the versions after one.
+fn news(version: &str) -> String {
+    let changelog = include_str!(env!("CHANGELOG"));
+    let sections = changelog.split("\n## ").skip(1);
+    let newer = sections.take_while(|section| section.lines().next() != Some(version));
+    let newer: Vec<_> = newer
+        .map(|section| format!("## {}", section.trim_end()))
+        .collect();
+    newer.join("\n\n")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A file as it was made, as its owner has it, and as it is made today; what is done, and what is there then.
+    type Case = (
+        Option<&'static str>,
+        Option<&'static str>,
+        Option<&'static str>,
+        Option<(Verb, Option<&'static str>)>,
+    );
+
+    const CASES: [Case; 13] = [
+        (Some("a\n"), Some("a\n"), Some("a\n"), None),
+        (Some("a\n"), Some("mine\n"), Some("a\n"), None),
+        (Some("a\n"), None, Some("a\n"), None),
+        (Some("a\n"), Some("b\n"), Some("b\n"), None),
+        (
+            Some("a\n"),
+            Some("a\n"),
+            Some("b\n"),
+            Some((Verb::Replace, Some("b\n"))),
+        ),
+        (Some("a\n"), None, Some("b\n"), Some((Verb::Keep, None))),
+        (Some("a\n"), Some("a\n"), None, Some((Verb::Remove, None))),
+        (
+            Some("a\n"),
+            Some("mine\n"),
+            None,
+            Some((Verb::Keep, Some("mine\n"))),
+        ),
+        (Some("a\n"), None, None, None),
+        (None, None, Some("b\n"), Some((Verb::Add, Some("b\n")))),
+        (None, Some("b\n"), Some("b\n"), None),
+        (
+            None,
+            Some("mine\n"),
+            Some("b\n"),
+            Some((Verb::Beside, Some("mine\n"))),
+        ),
+        (
+            Some("a\nb\nc\nd\ne\n"),
+            Some("mine\nb\nc\nd\ne\n"),
+            Some("a\nb\nc\nd\nE\n"),
+            Some((Verb::Merge, Some("mine\nb\nc\nd\nE\n"))),
+        ),
+    ];
+
+    fn tree(text: Option<&str>) -> Tree {
+        let files = text.map(|text| ("f".to_string(), text.as_bytes().to_vec()));
+        files.into_iter().collect()
+    }
+
+    /// What is done with the file `f`, and what is there then.
+    fn upgraded(
+        base: Option<Tree>,
+        mine: Option<&str>,
+        today: Option<&str>,
+    ) -> (Option<Verb>, PathBuf, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(mine) = mine {
+            fs::write(folder.path().join("f"), mine).unwrap();
+        }
+        let mut changes = Changes::new(folder.path());
+        let done = merge_all(&mut changes, base.as_ref(), &tree(today)).unwrap();
+        changes.make(&[], || Ok(())).unwrap();
+        let file = folder.path().join("f");
+        (done.first().map(|(_, verb)| *verb), file, folder)
+    }
+
+    #[test]
+    fn what_is_done_with_a_file_follows_from_what_it_was_is_and_would_be() {
+        for (old, mine, new, expected) in &CASES {
+            let (verb, file, _folder) = upgraded(Some(tree(*old)), *mine, *new);
+            let case = format!("{old:?} {mine:?} {new:?}");
+            assert!(verb == expected.map(|(verb, _)| verb), "{case}");
+            let there = fs::read_to_string(file).ok();
+            let expected = expected.map_or(*mine, |(_, there)| there);
+            assert_eq!(there.as_deref(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_is_marked_as_git_marks_it() {
+        let (verb, file, _folder) = upgraded(Some(tree(Some("a\n"))), Some("mine\n"), Some("b\n"));
+        assert!(verb == Some(Verb::Conflict));
+        let marked = format!(
+            "<<<<<<< yours\nmine\n=======\nb\n>>>>>>> cached-lambda {}\n",
+            here()
+        );
+        assert_eq!(fs::read_to_string(file).unwrap(), marked);
+    }
+
+    #[test]
+    fn line_ends_of_an_owner_are_no_change_and_stay() {
+        let (old, new) = ("a\nb\nc\nd\ne\n", "a\nb\nc\nd\nE\n");
+        let mine = "a\nmine\nc\nd\ne\n".replace('\n', "\r\n");
+        let (verb, file, _folder) = upgraded(Some(tree(Some(old))), Some(&mine), Some(new));
+        assert!(verb == Some(Verb::Merge));
+        let merged = "a\nmine\nc\nd\nE\n".replace('\n', "\r\n");
+        assert_eq!(fs::read_to_string(file).unwrap(), merged);
+    }
+
+    #[test]
+    fn without_a_base_the_new_comes_beside_the_old() {
+        let (verb, file, _folder) = upgraded(None, Some("mine\n"), Some("b\n"));
+        assert!(verb == Some(Verb::Beside));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "mine\n");
+        assert_eq!(
+            fs::read_to_string(file.with_extension("new")).unwrap(),
+            "b\n"
+        );
+        assert!(upgraded(None, Some("b\n"), Some("b\n")).0.is_none());
+    }
+
+    #[test]
+    fn the_changelog_is_shown_up_to_the_version_that_was() {
+        let news = news("0.1.0");
+        assert!(
+            news.starts_with("## ") && !news.contains("## 0.1.0"),
+            "{news}"
+        );
+    }
+}
