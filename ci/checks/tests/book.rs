@@ -195,6 +195,11 @@ fn run(page: &Path, blocks: &[Block]) {
         std::env::var("PATH").unwrap()
     );
     bash.env("PATH", path).env("CARGO_TERM_COLOR", "never");
+    bash.env("CACHED_LAMBDA", root().canonicalize().unwrap());
+    for who in ["GIT_AUTHOR", "GIT_COMMITTER"] {
+        bash.env(format!("{who}_NAME"), "a reader")
+            .env(format!("{who}_EMAIL"), "reader@example.com");
+    }
     let status = checks::builds_as_a_user(&mut bash).status().unwrap();
     for group in fs::read_to_string(out.join("background"))
         .unwrap_or_default()

@@ -9,7 +9,8 @@ use crate::add::project::Runtime;
 pub struct Kind {
     pub name: String,
     key: Key,
-    value: String,
+    /// The name of its type.
+    pub value: String,
     /// Rows of a Query.
     is_list: bool,
 }

@@ -33,6 +33,32 @@ pub fn find(folder: &Path, root: &Path) -> Vec<Call> {
     files.iter().flat_map(|file| calls(file, root)).collect()
 }
 
+/// Where a package has types with these names, but for the file that `add` writes.
+pub fn types(folder: &Path, root: &Path, names: &[&str]) -> Vec<(String, String)> {
+    let (mut files, mut found) = (Vec::new(), Vec::new());
+    sources(folder, &mut files);
+    files.sort();
+    let definition = Regex::new(r"(?m)^\s*(?:pub(?:\([^)]*\))? )?(?:struct|enum) (\w+)");
+    for file in files.iter().filter(|file| !file.ends_with("src/caches.rs")) {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let defined = definition.iter().flat_map(|it| it.captures_iter(&text));
+        let names = defined
+            .filter_map(|it| it.get(1))
+            .filter(|it| names.contains(&it.as_str()));
+        for name in names {
+            let line = text[..name.start()].matches('\n').count() + 1;
+            let place = format!("{}:{line}", relative(file, root));
+            found.push((place, name.as_str().to_string()));
+        }
+    }
+    found
+}
+
+fn relative(file: &Path, root: &Path) -> String {
+    let below = file.strip_prefix(root).unwrap_or(file);
+    below.to_string_lossy().replace('\\', "/")
+}
+
 /// What keys begin with up to a `#` in the code of a package that reads, as far as they are written out.
 pub fn tags(calls: &[Call], root: &Path) -> Tags {
     let mut files: Vec<_> = calls.iter().map(|call| root.join(&call.file)).collect();
@@ -73,8 +99,7 @@ fn calls(file: &Path, root: &Path) -> Vec<Call> {
     ) else {
         return Vec::new();
     };
-    let relative = file.strip_prefix(root).unwrap_or(file);
-    let relative = relative.to_string_lossy().replace('\\', "/");
+    let relative = relative(file, root);
     let found = call.captures_iter(&text).filter_map(|found| {
         let (name, at) = (found.get(1)?, found.get(0)?);
         let start = text[..at.start()].rfind('\n').map_or(0, |end| end + 1);

@@ -58,7 +58,11 @@ impl Report {
                 .strip_prefix(folder.join("src"))
                 .map_or(0, |it| it.components().count());
             let line = match (target.is_bin(), up) {
-                (false, _) => vec!["pub mod caches;".into()],
+                (false, _) => vec![
+                    "pub mod caches;".into(),
+                    "// in the binary".into(),
+                    format!("use {}::caches;", target.name.replace('-', "_")),
+                ],
                 (true, 0) => vec!["mod caches;".into()],
                 (true, up) => vec![
                     format!("#[path = \"{}caches.rs\"]", "../".repeat(up)),
@@ -81,6 +85,16 @@ impl Report {
             runtime: project.runtime(),
             missing: Vec::new(),
         };
+        let types: Vec<_> = report
+            .kinds
+            .iter()
+            .map(|kind| kind.value.as_str())
+            .collect();
+        for (place, name) in reads::types(&folder, project.root(), &types) {
+            report.note(format!(
+                "{place} has a type {name}: derive MemSize there, and use it instead of the one in src/caches.rs"
+            ));
+        }
         if report.runtime.is_none() {
             report.note(
                 "neither lambda_http nor lambda_runtime is a dependency: hand caches.invocation(..) the time at which \
@@ -185,8 +199,8 @@ impl Report {
     /// What was seen, and how to go on.
     fn rest(&self) -> String {
         let mut text = String::new();
-        for note in &self.notes {
-            text += &format!("\nnote: {note}\n");
+        for (index, note) in self.notes.iter().enumerate() {
+            text += &format!("{}note: {note}\n", if index == 0 { "\n" } else { "" });
         }
         for (is_read, title) in [
             (true, "reads, and what they could become"),
