@@ -68,6 +68,16 @@ pub enum Verb {
     Remove,
 }
 
+impl Verb {
+    pub fn word(self) -> &'static str {
+        match self {
+            Verb::Add => "add",
+            Verb::Edit => "edit",
+            Verb::Remove => "remove",
+        }
+    }
+}
+
 impl Changes {
     /// None yet.
     pub fn new(root: &Path) -> Self {
@@ -75,6 +85,10 @@ impl Changes {
             root: root.to_path_buf(),
             files: BTreeMap::new(),
         }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// A file as it will be: what it is now, unless it is changed already. `None` where there is none.

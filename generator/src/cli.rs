@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use crate::add::Kind;
 use crate::answers::{Answers, AnswersFile};
 use crate::error::Error;
+use crate::function;
 use crate::parameters::{self, Added, Parameter};
 
 /// A Lambda function in Rust with a cache in front of DynamoDB, ready to deploy.
@@ -75,7 +76,10 @@ pub struct New {
 }
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Add {
+    #[command(subcommand)]
+    pub part: Option<Part>,
     /// The Cargo.toml of the package or its workspace [default: the one here or above]
     #[arg(long, value_name = "FILE")]
     pub manifest_path: Option<PathBuf>,
@@ -92,6 +96,45 @@ pub struct Add {
     /// Depend on cache-core in a git repository, instead of vendoring it
     #[arg(long, value_name = "URL")]
     pub git: Option<String>,
+    /// Print the diff, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object on standard output, never ask
+    #[arg(long)]
+    pub json: bool,
+    /// Say nothing but errors, never ask
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Change files that have changes that are not committed
+    #[arg(long)]
+    pub allow_dirty: bool,
+    /// Never ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Subcommand)]
+pub enum Part {
+    /// Add another function to a workspace that `new` made
+    ///
+    /// Its crate with its tests, and its part of the infrastructure, by which CI tests and deploys it with the first. It
+    /// reads the same table.
+    Function(Box<Function>),
+}
+
+#[derive(Args)]
+#[command(next_display_order = 100)]
+pub struct Function {
+    /// Names its folder, its crate and its resources
+    #[arg(value_parser = |name: &str| function::name(name))]
+    pub name: String,
+    /// What the parameters' flags say, those of [`function::PARAMETERS`].
+    #[arg(skip)]
+    pub flags: Answers,
+    /// The workspace, or a folder in it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(value_parser = PathBufValueParser::new().try_map(|path| path.read_dir().map(|_| path)))]
+    pub path: PathBuf,
     /// Print the diff, write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -199,6 +242,18 @@ pub fn command() -> clap::Command {
     let command = Cli::command().mut_arg("color", |color| {
         color.display_order(1000).hide_possible_values(true)
     });
+    let command = command.mut_subcommand("add", |add| {
+        add.mut_subcommand("function", |function| {
+            let arguments = function::PARAMETERS
+                .into_iter()
+                .filter_map(|(key, default)| {
+                    let parameter = parameters::all().iter().find(|it| it.key == key)?;
+                    let help = format!("{} [default: {default}]", parameter.question());
+                    Some(argument(parameter).help(help.clone()).long_help(help))
+                });
+            function.args(arguments)
+        })
+    });
     command.mut_subcommand("new", |new| {
         // Before the others in the help.
         let arguments = parameters::all().iter().map(argument).enumerate();
@@ -236,11 +291,21 @@ pub fn parse() -> Result<Command, Error> {
 
 fn parsed(matches: &ArgMatches) -> Result<Command, clap::Error> {
     let mut command = Cli::from_arg_matches(matches)?.command;
-    if let (Command::New(new), Some((_, matches))) = (&mut command, matches.subcommand()) {
-        for parameter in parameters::all() {
-            if let Some(value) = matches.get_one::<String>(parameter.key) {
-                new.flags.set(parameter, value.clone());
-            }
+    let mut innermost = matches;
+    while let Some((_, matches)) = innermost.subcommand() {
+        innermost = matches;
+    }
+    let flags = match &mut command {
+        Command::New(new) => &mut new.flags,
+        Command::Add(add) => match &mut add.part {
+            Some(Part::Function(function)) => &mut function.flags,
+            None => return Ok(command),
+        },
+        _ => return Ok(command),
+    };
+    for parameter in parameters::all() {
+        if let Ok(Some(value)) = innermost.try_get_one::<String>(parameter.key) {
+            flags.set(parameter, value.clone());
         }
     }
     Ok(command)

@@ -6,7 +6,7 @@ use regex_lite::Regex;
 use serde_json::json;
 
 use crate::report::plain;
-use crate::{add, changes, prompt, render, upgrade, write};
+use crate::{add, changes, function, prompt, render, upgrade, workspace, write};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,6 +23,10 @@ pub enum Error {
     Add(#[from] add::Error),
     #[error(transparent)]
     Changes(#[from] changes::Error),
+    #[error(transparent)]
+    Workspace(#[from] workspace::Error),
+    #[error(transparent)]
+    Function(#[from] function::Error),
     #[error(transparent)]
     Upgrade(#[from] upgrade::Error),
     #[error("cannot watch for interrupts: {0}; nothing was made")]
@@ -58,6 +62,8 @@ impl Error {
             Error::Add(error) => error.help(),
             Error::Changes(error) => error.help(),
             Error::Upgrade(error) => error.help(),
+            Error::Workspace(error) => error.help(),
+            Error::Function(error) => error.help(),
             _ => None,
         }
     }

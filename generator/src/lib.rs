@@ -17,6 +17,7 @@ mod cargo_workspace;
 mod changes;
 mod cli;
 mod error;
+mod function;
 mod new;
 mod parameters;
 mod prompt;
@@ -25,13 +26,14 @@ mod report;
 mod template;
 mod upgrade;
 mod vcs;
+mod workspace;
 mod write;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use cli::Command;
 pub use cli::command;
+use cli::{Command, Part};
 use error::Error;
 
 /// What the binary does.
@@ -52,7 +54,10 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::New(new) => new::run(*new),
-        Command::Add(add) => add::run(&add),
+        Command::Add(add) => match &add.part {
+            Some(Part::Function(function)) => function::run(function),
+            None => add::run(&add),
+        },
         Command::Upgrade(upgrade) => upgrade::run(&upgrade),
         Command::Completions { shell } => print(&cli::completions(shell)),
     }

@@ -10,21 +10,18 @@ use std::process::Command;
 use cargo_metadata::semver::Version;
 use serde::Serialize;
 
-use crate::answers::{Answers, AnswersFile};
+use crate::answers::Answers;
 use crate::changes::{self, Changes};
 use crate::cli::Upgrade;
 use crate::error::Error as AnyError;
 use crate::report::plain;
 use crate::template::{self, RECORD, SOURCES, Source, VENDORED_RECORD};
+use crate::workspace::Workspace;
 use crate::{parameters, print, prompt, render, vcs};
 
 /// Why nothing is upgraded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("no {RECORD} in {}, above it, or in a cache-core there; nothing was changed", .0.display())]
-    NoRecord(PathBuf),
-    #[error("{}: {why}; nothing was changed", .file.display())]
-    Record { file: PathBuf, why: String },
     #[error(
         "this workspace is of {there}, which is newer than this: {}; nothing was changed",
         here()
@@ -45,9 +42,6 @@ impl Error {
     /// What to do about it.
     pub fn help(&self) -> Option<String> {
         match self {
-            Error::NoRecord(_) => Some(
-                "go to a workspace that `cached-lambda new` made, or where `cached-lambda add` was".into(),
-            ),
             Error::Newer { .. } => Some("install the newest cached-lambda".into()),
             Error::NoRepository(_) => {
                 Some("`git init`, `git add .` and `git commit` first, or say --allow-dirty".into())
@@ -101,41 +95,7 @@ impl Verb {
 
 type Tree = BTreeMap<String, Vec<u8>>;
 
-/// A workspace, or a vendored cache-core, as its record tells of it.
-struct Workspace {
-    root: PathBuf,
-    file: AnswersFile,
-    is_vendored: bool,
-}
-
 impl Workspace {
-    /// In a folder, or above it.
-    fn find(here: &Path) -> Result<Self, AnyError> {
-        let here = dunce::canonicalize(here).unwrap_or_else(|_| here.to_path_buf());
-        let found = here.ancestors().find_map(|root| {
-            let record = [RECORD, VENDORED_RECORD]
-                .into_iter()
-                .find(|it| root.join(it).is_file());
-            Some((root.to_path_buf(), record?))
-        });
-        let (mut root, mut record) = found.ok_or_else(|| Error::NoRecord(here.clone()))?;
-        let file = root.join(record);
-        let read = AnswersFile::read(&file).map_err(|why| Error::Record { file, why });
-        let file = read?;
-        // Found from inside of a vendored cache-core.
-        let is_vendored = file.answers.name().is_empty();
-        if is_vendored && record == RECORD {
-            root.pop();
-            record = VENDORED_RECORD;
-        }
-        debug_assert!(root.join(record).is_file());
-        Ok(Workspace {
-            root,
-            file,
-            is_vendored,
-        })
-    }
-
     /// What a template gives here.
     fn render(&self, files: &'static [Source], answers: &Answers) -> Result<Tree, AnyError> {
         if self.is_vendored {
@@ -164,7 +124,7 @@ impl Workspace {
         answers: &Answers,
         today: &Tree,
     ) -> Result<Option<Tree>, AnyError> {
-        let hash = self.file.template_hash.as_deref().unwrap_or_default();
+        let hash = self.record.template_hash.as_deref().unwrap_or_default();
         let Some(commit) = commit else {
             let files = template::with_hash(hash);
             return files.map(|files| self.render(files, answers)).transpose();
@@ -193,7 +153,11 @@ impl Workspace {
 /// Brings the template of today into a workspace, or says how that would look.
 pub fn run(upgrade: &Upgrade) -> Result<(), AnyError> {
     let workspace = Workspace::find(&upgrade.path)?;
-    let there = workspace.file.template_version.clone().unwrap_or_default();
+    let there = workspace
+        .record
+        .template_version
+        .clone()
+        .unwrap_or_default();
     let version = |text: &str| Version::parse(text).ok();
     if version(&there) > version(here()) {
         return Err(Error::Newer { there }.into());
@@ -244,7 +208,7 @@ fn refuse_dirty(root: &Path) -> Result<(), AnyError> {
 
 /// Those that are recorded. What was no parameter then is asked for, or takes its default.
 fn answers(workspace: &Workspace, upgrade: &Upgrade) -> Result<(Answers, Vec<String>), AnyError> {
-    let (mut answers, mut notes) = (workspace.file.answers.clone(), Vec::new());
+    let (mut answers, mut notes) = (workspace.record.answers.clone(), Vec::new());
     let asks = prompt::is_possible() && !(upgrade.yes || upgrade.json || upgrade.quiet);
     for parameter in parameters::all() {
         if workspace.is_vendored || answers.get(parameter.key).is_some() {

@@ -2,8 +2,8 @@
 //! then all of them are written, or none.
 
 mod kind;
-mod manifest;
-mod project;
+pub mod manifest;
+pub mod project;
 mod reads;
 mod report;
 
@@ -137,9 +137,9 @@ fn plan(project: &Project, add: &Add) -> Result<(Changes, Report), AnyError> {
             .runtime()
             .map(|runtime| (runtime, name_of(runtime.name()))),
     };
-    let text = project
-        .formatted(kind::file(&report.tables(), &report.tags, &names))
-        .into_bytes();
+    let text = kind::file(&report.tables(), &report.tags, &names);
+    let edition = project.package.edition.as_str();
+    let text = project::formatted(&text, edition, Some(&project.root().join(&folder))).into_bytes();
     match changes.read(&caches)? {
         // Somebody works in it already.
         Some(there) if is_there || there == text => {

@@ -202,30 +202,6 @@ impl Project {
         Ok(())
     }
 
-    /// Rust as this package's owners format it, where rustfmt is installed.
-    pub fn formatted(&self, text: String) -> String {
-        let edition = self.package.edition.as_str();
-        let mut rustfmt = Command::new("rustfmt");
-        rustfmt
-            .args(["--edition", edition])
-            .current_dir(self.root().join(self.folder()));
-        rustfmt
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let formatted = rustfmt.spawn().and_then(|mut child| {
-            // Dropped at once: rustfmt reads to the end.
-            child
-                .stdin
-                .take()
-                .map_or(Ok(()), |mut stdin| stdin.write_all(text.as_bytes()))?;
-            child.wait_with_output()
-        });
-        let formatted = formatted.ok().filter(|output| output.status.success());
-        let formatted = formatted.and_then(|output| String::from_utf8(output.stdout).ok());
-        formatted.unwrap_or(text)
-    }
-
     /// Whether the package depends on cache-core already. Refuses one of that name that is another, in the
     /// package or anywhere in its workspace.
     pub fn has_cache_core(&self) -> Result<bool, Error> {
@@ -308,6 +284,30 @@ impl Project {
         };
         lib.or_else(reading).or_else(main)
     }
+}
+
+/// Rust as it is formatted in a folder, where rustfmt is installed.
+pub fn formatted(text: &str, edition: &str, folder: Option<&Path>) -> String {
+    let mut rustfmt = Command::new("rustfmt");
+    rustfmt
+        .args(["--edition", edition])
+        .current_dir(folder.unwrap_or(Path::new(".")));
+    rustfmt
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let formatted = rustfmt.spawn().and_then(|mut child| {
+        // Dropped at once: rustfmt reads to the end.
+        let written = child
+            .stdin
+            .take()
+            .map_or(Ok(()), |mut stdin| stdin.write_all(text.as_bytes()));
+        let output = child.wait_with_output();
+        written.and(output)
+    });
+    let formatted = formatted.ok().filter(|output| output.status.success());
+    let formatted = formatted.and_then(|output| String::from_utf8(output.stdout).ok());
+    formatted.unwrap_or_else(|| text.into())
 }
 
 /// Whether a folder has this project's cache-core, as its manifest says it.

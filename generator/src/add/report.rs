@@ -9,7 +9,7 @@ use crate::add::CACHE_CORE;
 use crate::add::kind::{Kind, Table, Tags};
 use crate::add::project::{Project, Runtime};
 use crate::add::reads::{self, Call};
-use crate::changes::{Changes, Verb};
+use crate::changes::Changes;
 use crate::cli::Add;
 use crate::error::Error;
 use crate::print;
@@ -183,12 +183,7 @@ impl Report {
                 vendored += 1;
                 continue;
             }
-            let verb = match verb {
-                Verb::Add => "add",
-                Verb::Edit => "edit",
-                Verb::Remove => "remove",
-            };
-            text += &format!("  {verb:<6} {path}\n");
+            text += &format!("  {:<6} {path}\n", verb.word());
         }
         if vendored > 0 {
             text += &format!("  add    {CACHE_CORE}/, {vendored} files\n");

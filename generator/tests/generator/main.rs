@@ -8,6 +8,8 @@ mod cargo_workspaces;
 #[cfg(target_os = "linux")]
 mod disk;
 mod errors;
+#[cfg(unix)]
+mod function;
 mod new;
 mod other_commands;
 #[cfg(unix)]

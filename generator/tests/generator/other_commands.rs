@@ -45,6 +45,7 @@ fn the_book_has_what_each_command_says_of_itself() {
         "new -h",
         "new --help",
         "add --help",
+        "add function --help",
         "upgrade --help",
         "completions --help",
     ] {

@@ -1,0 +1,61 @@
+//! A workspace that was made of the template, or a vendored cache-core, as its record tells of it.
+
+use std::path::{Path, PathBuf};
+
+use crate::answers::AnswersFile;
+use crate::template::{RECORD, VENDORED_RECORD};
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no {RECORD} in {}, above it, or in a cache-core there; nothing was changed", .0.display())]
+    NoRecord(PathBuf),
+    #[error("{}: {why}; nothing was changed", .file.display())]
+    Record { file: PathBuf, why: String },
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Error::NoRecord(_) => Some(
+                "go to a workspace that `cached-lambda new` made, or where `cached-lambda add` was"
+                    .into(),
+            ),
+            Error::Record { .. } => None,
+        }
+    }
+}
+
+pub struct Workspace {
+    pub root: PathBuf,
+    pub record: AnswersFile,
+    /// It is somebody else's, and has a cache-core alone.
+    pub is_vendored: bool,
+}
+
+impl Workspace {
+    /// In a folder, or above it.
+    pub fn find(folder: &Path) -> Result<Self, Error> {
+        let folder = dunce::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+        let found = folder.ancestors().find_map(|root| {
+            let record = [RECORD, VENDORED_RECORD]
+                .into_iter()
+                .find(|it| root.join(it).is_file());
+            Some((root.to_path_buf(), record?))
+        });
+        let (mut root, name) = found.ok_or_else(|| Error::NoRecord(folder.clone()))?;
+        let file = root.join(name);
+        let record = AnswersFile::read(&file).map_err(|why| Error::Record { file, why })?;
+        let is_vendored = record.answers.name().is_empty();
+        // Found from inside of the vendored folder.
+        if is_vendored && name == RECORD {
+            root.pop();
+        }
+        Ok(Workspace {
+            root,
+            record,
+            is_vendored,
+        })
+    }
+}
