@@ -7,10 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
 use similar::TextDiff;
 
 use crate::vcs;
+
+/// What ends a process: Ctrl-C, those who manage processes, and a terminal that is closed.
+#[cfg(unix)]
+pub const ENDING: [i32; 3] = {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    [SIGHUP, SIGINT, SIGTERM]
+};
+#[cfg(not(unix))]
+pub const ENDING: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +107,7 @@ impl Changes {
         let file = self.root.join(path);
         match fs::read(&file) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(why) if is_absence(&why) => Ok(None),
             Err(why) => Err(Error::Read { file, why }),
         }
     }
@@ -132,23 +140,43 @@ impl Changes {
         })
     }
 
+    /// For people, a line for each file.
+    pub fn summary(&self) -> String {
+        let lines = self
+            .list()
+            .map(|(path, verb)| format!("  {:<6} {path}\n", verb.word()));
+        lines.collect()
+    }
+
     /// As `git apply` and `patch -p1` take it.
-    pub fn diff(&self) -> String {
-        let diffs = self.files.iter().map(|(path, change)| {
-            let text = |bytes: &Option<Vec<u8>>| {
-                String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned()
-            };
+    pub fn diff(&self) -> Vec<u8> {
+        let mut diffs = Vec::new();
+        for (path, change) in &self.files {
+            let side = |bytes: &Option<Vec<u8>>| bytes.clone().unwrap_or_default();
             let name = |side: &str, bytes: &Option<Vec<u8>>| match bytes {
                 Some(_) => format!("{side}/{path}"),
                 None => "/dev/null".into(),
             };
-            let (before, after) = (text(&change.before), text(&change.after));
-            let diff = TextDiff::from_lines(&before, &after);
+            let (before, after) = (side(&change.before), side(&change.after));
+            // Only at what git takes for the end of a line.
+            let split = |bytes: &'_ [u8]| -> Vec<Vec<u8>> {
+                bytes
+                    .split_inclusive(|byte| *byte == b'\n')
+                    .map(<[u8]>::to_vec)
+                    .collect()
+            };
+            let (before, after) = (split(&before), split(&after));
+            let before: Vec<&[u8]> = before.iter().map(Vec::as_slice).collect();
+            let after: Vec<&[u8]> = after.iter().map(Vec::as_slice).collect();
+            let diff = TextDiff::configure()
+                .newline_terminated(true)
+                .diff_slices(&before, &after);
             let mut unified = diff.unified_diff();
             unified.header(&name("a", &change.before), &name("b", &change.after));
-            unified.to_string()
-        });
-        diffs.collect()
+            // Writing to memory cannot fail.
+            let _ = unified.to_writer(&mut diffs);
+        }
+        diffs
     }
 
     /// Refuses to touch what git does not have as it is now. Where there is no repository nobody asked for that.
@@ -156,10 +184,17 @@ impl Changes {
         let changed = self.files.iter().filter(|(_, it)| it.before.is_some());
         let changed = changed.map(|(path, _)| path.as_str());
         let paths: Vec<_> = changed.chain(also.iter().copied()).collect();
-        match vcs::uncommitted(&self.root, &paths) {
-            Ok(files) if files.is_empty() => Ok(()),
-            Ok(files) => Err(Error::Uncommitted(files)),
-            Err(why) => Err(Error::Git(why)),
+        let mut uncommitted = Vec::new();
+        for path in paths {
+            // What a link leads to is edited, in whose repository it may be.
+            let file = real(&self.root.join(path));
+            if file.exists() && !vcs::is_committed(&file, &self.root).map_err(Error::Git)? {
+                uncommitted.push(path.to_string());
+            }
+        }
+        match uncommitted.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Uncommitted(uncommitted)),
         }
     }
 
@@ -172,7 +207,7 @@ impl Changes {
     ) -> Result<(), Error> {
         // From here on an interrupt does not end the process, which has to tidy up first.
         let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
+        for signal in ENDING {
             let flag = Arc::clone(&interrupted);
             signal_hook::flag::register(signal, flag)
                 .map_err(|why| Error::Check(why.to_string()))?;
@@ -223,13 +258,24 @@ impl Changes {
                 return Err(Error::Interrupted);
             }
             // Through a link: what it leads to is changed, and the link stays.
-            let file = real(&self.root.join(path));
+            let file = match change.after {
+                Some(_) => real(&self.root.join(path)),
+                None => self.root.join(path),
+            };
             undo.folders.extend(missing_folders(&file));
             undo.files.push((file.clone(), change.before.clone()));
             put(&file, change.after.as_deref()).map_err(|why| Error::Write { file, why })?;
         }
         Ok(())
     }
+}
+
+/// Nothing is there: neither the file nor, it may be, its folder.
+fn is_absence(why: &io::Error) -> bool {
+    matches!(
+        why.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// What gives back everything as it was.

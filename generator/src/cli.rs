@@ -1,18 +1,25 @@
 //! The command line. clap parses it, with a check for each value, and says what is wrong.
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::PathBuf;
 
-use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{
+    NonEmptyStringValueParser, PathBufValueParser, PossibleValue, PossibleValuesParser,
+    TypedValueParser,
+};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use serde_json::Value;
 
-use crate::add::Kind;
+use crate::add::{Kind, project};
 use crate::answers::{Answers, AnswersFile};
+use crate::changes::Changes;
 use crate::error::Error;
-use crate::function;
 use crate::parameters::{self, Added, Parameter};
+use crate::report::plain;
+use crate::{function, print, prompt, unless_nobody_reads};
 
 /// A Lambda function in Rust with a cache in front of DynamoDB, ready to deploy.
 #[derive(Parser)]
@@ -96,21 +103,8 @@ pub struct Add {
     /// Depend on cache-core in a git repository, instead of vendoring it
     #[arg(long, value_name = "URL")]
     pub git: Option<String>,
-    /// Print the diff, write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print one JSON object on standard output, never ask
-    #[arg(long)]
-    pub json: bool,
-    /// Say nothing but errors, never ask
-    #[arg(long, short)]
-    pub quiet: bool,
-    /// Change files that have changes that are not committed
-    #[arg(long)]
-    pub allow_dirty: bool,
-    /// Never ask
-    #[arg(long, short)]
-    pub yes: bool,
+    #[command(flatten)]
+    pub edit: Edit,
 }
 
 #[derive(Subcommand)]
@@ -135,21 +129,8 @@ pub struct Function {
     #[arg(long, value_name = "DIR", default_value = ".")]
     #[arg(value_parser = PathBufValueParser::new().try_map(|path| path.read_dir().map(|_| path)))]
     pub path: PathBuf,
-    /// Print the diff, write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print one JSON object on standard output, never ask
-    #[arg(long)]
-    pub json: bool,
-    /// Say nothing but errors, never ask
-    #[arg(long, short)]
-    pub quiet: bool,
-    /// Change files that have changes that are not committed
-    #[arg(long)]
-    pub allow_dirty: bool,
-    /// Never ask
-    #[arg(long, short)]
-    pub yes: bool,
+    #[command(flatten)]
+    pub edit: Edit,
 }
 
 #[derive(Args)]
@@ -159,9 +140,17 @@ pub struct Upgrade {
     #[arg(value_parser = PathBufValueParser::new().try_map(|path| path.read_dir().map(|_| path)))]
     pub path: PathBuf,
     /// The commit in which it is as it was made, where no release made it
-    #[arg(long, value_name = "COMMIT")]
+    #[arg(long, value_name = "COMMIT", value_parser = NonEmptyStringValueParser::new())]
     pub base: Option<String>,
-    /// Print the diff and the conflicts, write nothing
+    #[command(flatten)]
+    pub edit: Edit,
+}
+
+/// How files that exist are edited.
+#[derive(Args)]
+#[command(next_display_order = 200)]
+pub struct Edit {
+    /// Print the diff, write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Print one JSON object on standard output, never ask
@@ -170,12 +159,58 @@ pub struct Upgrade {
     /// Say nothing but errors, never ask
     #[arg(long, short)]
     pub quiet: bool,
-    /// Upgrade where there are changes that are not committed, or no repository
+    /// Edit what has changes that are not committed
     #[arg(long)]
     pub allow_dirty: bool,
-    /// Never ask; new parameters take their defaults
+    /// Never ask
     #[arg(long, short)]
     pub yes: bool,
+}
+
+impl Edit {
+    /// Whether there is somebody to ask, who wants to be asked.
+    pub fn asks(&self) -> bool {
+        prompt::is_possible() && !(self.dry_run || self.json || self.quiet || self.yes)
+    }
+
+    /// Shows what will be done, and asks whether to do it.
+    pub fn confirm(&self, list: &str) -> Result<(), Error> {
+        if self.asks() {
+            say!("{}", plain(list));
+            prompt::confirm("Make these changes?")?;
+        }
+        Ok(())
+    }
+
+    /// Edits a Cargo workspace, unless it is a dry run or somebody says no. Where cargo cannot resolve the result, all is as
+    /// it was.
+    pub fn make(&self, changes: &Changes, list: &str) -> Result<(), Error> {
+        let lockfile = ["Cargo.lock"];
+        if self.dry_run || changes.is_empty() {
+            return Ok(());
+        }
+        if !self.allow_dirty {
+            changes.refuse_uncommitted(&lockfile)?;
+        }
+        self.confirm(list)?;
+        Ok(changes.make(&lockfile, || project::resolve(changes.root()))?)
+    }
+
+    /// Says what was done, or would be: as JSON, or for people, with the diff of a dry run on standard output.
+    pub fn report(&self, changes: &Changes, json: &Value, text: &str) -> Result<(), Error> {
+        if self.json {
+            return print(&format!("{json}\n"));
+        }
+        if self.dry_run {
+            // As it is: anstream would take control characters out of it.
+            let printed = std::io::stdout().lock().write_all(&changes.diff());
+            printed.or_else(unless_nobody_reads)?;
+        }
+        if !self.quiet {
+            say!("{}", plain(text.trim_end()));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
@@ -249,7 +284,12 @@ pub fn command() -> clap::Command {
                 .filter_map(|(key, default)| {
                     let parameter = parameters::all().iter().find(|it| it.key == key)?;
                     let help = format!("{} [default: {default}]", parameter.question());
-                    Some(argument(parameter).help(help.clone()).long_help(help))
+                    Some(
+                        argument(parameter)
+                            .help(help.clone())
+                            .long_help(help)
+                            .display_order(1),
+                    )
                 });
             function.args(arguments)
         })

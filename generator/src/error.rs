@@ -5,8 +5,9 @@ use std::io;
 use regex_lite::Regex;
 use serde_json::json;
 
+use crate::add::{manifest, project};
 use crate::report::plain;
-use crate::{add, changes, function, prompt, render, upgrade, workspace, write};
+use crate::{changes, function, prompt, render, upgrade, workspace, write};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -20,7 +21,9 @@ pub enum Error {
     #[error(transparent)]
     Write(#[from] write::Error),
     #[error(transparent)]
-    Add(#[from] add::Error),
+    Project(#[from] project::Error),
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
     #[error(transparent)]
     Changes(#[from] changes::Error),
     #[error(transparent)]
@@ -59,7 +62,7 @@ impl Error {
     fn help(&self) -> Option<String> {
         match self {
             Error::Write(error) => error.help(),
-            Error::Add(error) => error.help(),
+            Error::Project(error) => error.help(),
             Error::Changes(error) => error.help(),
             Error::Upgrade(error) => error.help(),
             Error::Workspace(error) => error.help(),

@@ -66,11 +66,15 @@ fn run(command: Command) -> Result<(), Error> {
 /// Prints to standard output. Who has stopped reading, as `head` does, has what it wants.
 fn print(text: &str) -> Result<(), Error> {
     let mut output = anstream::stdout().lock();
-    let printed = output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush());
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Print(error)),
-        _ => Ok(()),
+    let printed = output.write_all(text.as_bytes());
+    printed
+        .and_then(|()| output.flush())
+        .or_else(unless_nobody_reads)
+}
+
+fn unless_nobody_reads(error: io::Error) -> Result<(), Error> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(Error::Print(error)),
     }
 }

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-
+use crate::changes::ENDING;
 use crate::cli::{self, New, Vcs};
 use crate::error::Error;
 use crate::report::{Report, plain};
@@ -48,7 +47,7 @@ pub fn run(new: New) -> Result<(), Error> {
     if !new.dry_run {
         // From here on an interrupt does not end the process, which has to tidy up first.
         let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
+        for signal in ENDING {
             let flag = Arc::clone(&interrupted);
             signal_hook::flag::register(signal, flag).map_err(Error::Signals)?;
         }

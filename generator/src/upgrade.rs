@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,10 +14,9 @@ use crate::answers::Answers;
 use crate::changes::{self, Changes};
 use crate::cli::Upgrade;
 use crate::error::Error as AnyError;
-use crate::report::plain;
 use crate::template::{self, RECORD, SOURCES, Source, VENDORED_RECORD};
 use crate::workspace::Workspace;
-use crate::{parameters, print, prompt, render, vcs};
+use crate::{parameters, prompt, render, vcs};
 
 /// Why nothing is upgraded.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +30,7 @@ pub enum Error {
     NoRepository(PathBuf),
     #[error("the commit {commit:?} is no base: {why}; nothing was changed")]
     Base { commit: String, why: String },
-    #[error("git cannot merge {file}: {why}; nothing was changed")]
+    #[error("cannot merge {file}: {why}; nothing was changed")]
     Merge { file: String, why: String },
     /// All is written, and the rest is its owner's. With what `--json` prints.
     #[error("to be settled by hand: {}", .files.join(", "))]
@@ -124,7 +123,11 @@ impl Workspace {
         answers: &Answers,
         today: &Tree,
     ) -> Result<Option<Tree>, AnyError> {
-        let hash = self.record.template_hash.as_deref().unwrap_or_default();
+        let hash = self
+            .record
+            .template_hash
+            .as_deref()
+            .unwrap_or("none is recorded");
         let Some(commit) = commit else {
             let files = template::with_hash(hash);
             return files.map(|files| self.render(files, answers)).transpose();
@@ -162,7 +165,7 @@ pub fn run(upgrade: &Upgrade) -> Result<(), AnyError> {
     if version(&there) > version(here()) {
         return Err(Error::Newer { there }.into());
     }
-    if !upgrade.dry_run && !upgrade.allow_dirty {
+    if !upgrade.edit.dry_run && !upgrade.edit.allow_dirty {
         refuse_dirty(&workspace.root)?;
     }
     let (answers, mut notes) = answers(&workspace, upgrade)?;
@@ -185,12 +188,14 @@ pub fn run(upgrade: &Upgrade) -> Result<(), AnyError> {
         notes,
         answers: &answers,
     };
-    let is_confirmed = upgrade.dry_run || upgrade.yes || upgrade.json || upgrade.quiet;
-    if !is_confirmed && !changes.is_empty() && prompt::is_possible() {
-        say!("{}", plain(&report.list()));
-        prompt::confirm("Make these changes?")?;
-    }
-    if !upgrade.dry_run {
+    if !upgrade.edit.dry_run {
+        if !changes.is_empty() {
+            if !upgrade.edit.allow_dirty {
+                // Also what is ignored, or leads out of the repository.
+                changes.refuse_uncommitted(&[])?;
+            }
+            upgrade.edit.confirm(&report.list())?;
+        }
         changes.make(&[], || Ok(()))?;
     }
     report.print(&changes)
@@ -209,13 +214,12 @@ fn refuse_dirty(root: &Path) -> Result<(), AnyError> {
 /// Those that are recorded. What was no parameter then is asked for, or takes its default.
 fn answers(workspace: &Workspace, upgrade: &Upgrade) -> Result<(Answers, Vec<String>), AnyError> {
     let (mut answers, mut notes) = (workspace.record.answers.clone(), Vec::new());
-    let asks = prompt::is_possible() && !(upgrade.yes || upgrade.json || upgrade.quiet);
     for parameter in parameters::all() {
         if workspace.is_vendored || answers.get(parameter.key).is_some() {
             continue;
         }
         let default = parameter.default.unwrap_or_default();
-        if asks {
+        if upgrade.edit.asks() {
             answers.set(parameter, prompt::ask(parameter, &workspace.root)?);
         } else {
             notes.push(format!(
@@ -241,6 +245,11 @@ fn merge_all(
         .collect();
     for path in paths {
         let old = base.and_then(|base| base.get(path));
+        // A folder in its place is its owner's.
+        if changes.root().join(path).is_dir() {
+            done.push((path.clone(), Verb::Keep));
+            continue;
+        }
         let (new, mine) = (today.get(path), changes.read(path)?);
         if old == new || mine.as_ref() == new {
             continue;
@@ -268,52 +277,68 @@ fn merge_all(
                 Verb::Replace
             }
             (_, Some(old), Some(mine), Some(new)) => match merged(path, old, mine, new)? {
-                (text, true) => {
+                Some((text, is_settled)) => {
                     changes.set(path, Some(text))?;
-                    Verb::Merge
+                    if is_settled {
+                        Verb::Merge
+                    } else {
+                        Verb::Conflict
+                    }
                 }
-                (text, false) => {
-                    changes.set(path, Some(text))?;
-                    Verb::Conflict
-                }
+                None => beside(changes, path, new)?,
             },
-            (_, None, Some(_), Some(new)) => {
-                changes.set(&format!("{path}.new"), Some(new.clone()))?;
-                Verb::Beside
-            }
+            (_, None, Some(_), Some(new)) => beside(changes, path, new)?,
         };
         done.push((path.clone(), verb));
     }
     Ok(done)
 }
 
-/// Merges as git does: the text, and whether nothing is left to settle.
-fn merged(path: &str, old: &[u8], mine: &[u8], new: &[u8]) -> Result<(Vec<u8>, bool), AnyError> {
+/// Puts a file beside one that it cannot be merged with, under a name that is free.
+fn beside(changes: &mut Changes, path: &str, new: &[u8]) -> Result<Verb, AnyError> {
+    let mut name = format!("{path}.new");
+    while changes.read(&name)?.is_some_and(|there| there != new) {
+        name += ".new";
+    }
+    changes.set(&name, Some(new.to_vec()))?;
+    Ok(Verb::Beside)
+}
+
+/// Merges as git does: the text, and whether nothing is left to settle. `None` of what is no text.
+pub fn merged(
+    path: &str,
+    old: &[u8],
+    mine: &[u8],
+    new: &[u8],
+) -> Result<Option<(Vec<u8>, bool)>, AnyError> {
     let failed = |why: io::Error| Error::Merge {
         file: path.into(),
         why: why.to_string(),
     };
-    // An owner's line ends are no change.
-    let has_crlf = mine.windows(2).any(|pair| pair == b"\r\n");
-    let ends = |bytes: &[u8]| match has_crlf {
-        true => String::from_utf8_lossy(bytes)
-            .replace('\n', "\r\n")
-            .into_bytes(),
-        false => bytes.to_vec(),
+    // An owner's line ends are no change, and are what most lines have.
+    let lines = mine.iter().filter(|byte| **byte == b'\n').count();
+    let crlf = mine.windows(2).filter(|pair| pair == b"\r\n").count();
+    let replaced = |bytes: &[u8], from: &[u8], to: &[u8]| -> Vec<u8> {
+        let mut parts = bytes.split_inclusive(|byte| *byte == b'\n');
+        parts
+            .by_ref()
+            .fold(Vec::new(), |all, line| match line.strip_suffix(from) {
+                Some(line) => [&all, line, to].concat(),
+                None => [&all, line].concat(),
+            })
     };
     let folder = tempfile::tempdir().map_err(failed)?;
-    let written = |name: &str, bytes: &[u8]| -> io::Result<PathBuf> {
+    let written = |(name, bytes): (&str, Vec<u8>)| -> io::Result<PathBuf> {
         let file = folder.path().join(name);
         fs::write(&file, bytes)?;
         Ok(file)
     };
-    let files = [
-        ("mine", mine.to_vec()),
-        ("old", ends(old)),
-        ("new", ends(new)),
-    ];
-    let files = files.iter().map(|(name, bytes)| written(name, bytes));
-    let files = files.collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    let mine = replaced(mine, b"\r\n", b"\n");
+    let files = [("mine", mine), ("old", old.to_vec()), ("new", new.to_vec())].map(written);
+    let files = files
+        .into_iter()
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(failed)?;
     let mut git = Command::new("git");
     git.args([
         "merge-file",
@@ -322,17 +347,21 @@ fn merged(path: &str, old: &[u8], mine: &[u8], new: &[u8]) -> Result<(Vec<u8>, b
         "yours",
         "-L",
         "as it was made",
+        "-L",
     ]);
-    git.args(["-L", &format!("cached-lambda {}", here())])
-        .args(&files);
+    git.arg(format!("cached-lambda {}", here())).args(&files);
     let output = git.current_dir(folder.path()).output().map_err(failed)?;
     match output.status.code() {
         // How many there are to settle.
-        Some(conflicts @ 0..=127) => Ok((output.stdout, conflicts == 0)),
-        _ => {
-            let why = String::from_utf8_lossy(&output.stderr).trim().to_string();
-            Err(failed(io::Error::other(why)).into())
+        Some(conflicts @ 0..=127) => {
+            let is_crlf = crlf * 2 > lines;
+            let text = match is_crlf {
+                true => replaced(&output.stdout, b"\n", b"\r\n"),
+                false => output.stdout,
+            };
+            Ok(Some((text, conflicts == 0)))
         }
+        _ => Ok(None),
     }
 }
 
@@ -361,24 +390,12 @@ impl Report<'_> {
     }
 
     fn print(&self, changes: &Changes) -> Result<(), AnyError> {
-        let is_dry = self.upgrade.dry_run;
-        let files = self.to_settle();
-        if !files.is_empty() && self.upgrade.json {
-            return Err(Error::Conflicts {
-                files,
-                json: self.json(),
-            }
-            .into());
+        let (edit, files) = (&self.upgrade.edit, self.to_settle());
+        if edit.json && !files.is_empty() {
+            let json = self.json().to_string();
+            return Err(Error::Conflicts { files, json }.into());
         }
-        if self.upgrade.json {
-            return print(&format!("{}\n", self.json()));
-        }
-        if is_dry {
-            print(&changes.diff())?;
-        }
-        if !self.upgrade.quiet {
-            say!("{}", plain(&self.text(is_dry)));
-        }
+        edit.report(changes, &self.json(), &self.text(edit.dry_run, changes))?;
         match files.is_empty() {
             true => Ok(()),
             false => Err(Error::Conflicts {
@@ -389,7 +406,7 @@ impl Report<'_> {
         }
     }
 
-    fn text(&self, is_dry: bool) -> String {
+    fn text(&self, is_dry: bool, changes: &Changes) -> String {
         let mut text = String::new();
         for note in &self.notes {
             text += &format!("note: {note}\n\n");
@@ -400,6 +417,7 @@ impl Report<'_> {
         text += &self.list();
         text += match is_dry {
             true => "nothing was written\n",
+            false if changes.is_empty() => "nothing was changed\n",
             false => "upgraded\n",
         };
         let news = news(&self.there);
@@ -409,25 +427,24 @@ impl Report<'_> {
         if !is_dry {
             text += "\nnext:\n  git diff\n  cargo test\n";
         }
-        text.trim_end().to_string()
+        text
     }
 
-    fn json(&self) -> String {
+    fn json(&self) -> serde_json::Value {
         let files = self
             .done
             .iter()
             .map(|(path, verb)| serde_json::json!({ "path": path, "done": verb }));
-        let report = serde_json::json!({
+        serde_json::json!({
             "template_version": here(),
             "from_version": self.there,
-            "dry_run": self.upgrade.dry_run,
+            "dry_run": self.upgrade.edit.dry_run,
             "answers": self.answers.json(),
             "files": files.collect::<Vec<_>>(),
             "to_settle": self.to_settle(),
             "notes": self.notes,
             "changes": news(&self.there),
-        });
-        report.to_string()
+        })
     }
 }
 
@@ -544,6 +561,29 @@ mod tests {
         assert!(verb == Some(Verb::Merge));
         let merged = "a\nmine\nc\nd\nE\n".replace('\n', "\r\n");
         assert_eq!(fs::read_to_string(file).unwrap(), merged);
+        // One line of another editor.
+        let (verb, _, _folder) =
+            upgraded(Some(tree(Some(old))), Some("a\r\nb\nc\nd\ne\n"), Some(new));
+        assert!(verb == Some(Verb::Merge));
+    }
+
+    #[test]
+    fn what_is_no_text_or_a_folder_is_left_and_a_new_file_takes_nobodys_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        fs::write(at("f"), b"\0mine").unwrap();
+        fs::write(at("f.new"), "mine, too").unwrap();
+        let mut changes = Changes::new(folder.path());
+        let done = merge_all(&mut changes, Some(&tree(Some("a\n"))), &tree(Some("b\n"))).unwrap();
+        changes.make(&[], || Ok(())).unwrap();
+        assert!(done[0].1 == Verb::Beside);
+        assert_eq!(fs::read(at("f")).unwrap(), b"\0mine");
+        assert_eq!(fs::read(at("f.new")).unwrap(), b"mine, too");
+        assert_eq!(fs::read(at("f.new.new")).unwrap(), b"b\n");
+        fs::remove_file(at("f")).unwrap();
+        fs::create_dir(at("f")).unwrap();
+        let done = merge_all(&mut changes, Some(&tree(Some("a\n"))), &tree(Some("b\n"))).unwrap();
+        assert!(done[0].1 == Verb::Keep);
     }
 
     #[test]

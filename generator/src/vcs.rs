@@ -64,6 +64,33 @@ pub fn commit_that_added(folder: &Path, path: &str) -> Option<String> {
     Some(commit.trim().to_string()).filter(|commit| !commit.is_empty())
 }
 
+/// Whether git has a file as it is now: the repository that the file is in. One that is in none counts as committed where
+/// the project in `root` is in none either.
+///
+/// # Errors
+/// Where there is one, and git cannot tell.
+pub fn is_committed(file: &Path, root: &Path) -> Result<bool, String> {
+    let folder = file.parent().unwrap_or(root);
+    if !is_in_repository(folder) {
+        return Ok(!is_in_repository(root));
+    }
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let status = [
+        "--literal-pathspecs",
+        "status",
+        "--porcelain",
+        "--ignored",
+        "--untracked-files=all",
+        "--",
+    ];
+    let output =
+        git(folder, &[&status[..], &[name.as_ref()]].concat()).map_err(|why| why.to_string())?;
+    match output.status.success() {
+        true => Ok(output.stdout.is_empty()),
+        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_string()),
+    }
+}
+
 /// Those of the files in `folder` that git does not have as they are now. None where there is no repository.
 ///
 /// # Errors
@@ -76,6 +103,7 @@ pub fn uncommitted(folder: &Path, files: &[&str]) -> Result<Vec<String>, String>
         "--literal-pathspecs",
         "status",
         "--porcelain",
+        "--no-renames",
         "-z",
         "--untracked-files=all",
         "--",
@@ -84,7 +112,7 @@ pub fn uncommitted(folder: &Path, files: &[&str]) -> Result<Vec<String>, String>
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).trim().to_string());
     }
-    // Two letters and a blank before each path; what a rename was before is a path more.
+    // Two letters and a blank before each path.
     let said = String::from_utf8_lossy(&output.stdout);
     let paths = said.split('\0').filter_map(|entry| entry.get(3..));
     Ok(paths.map(str::to_string).collect())

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::add::project;
 use crate::answers::AnswersFile;
 use crate::template::{RECORD, VENDORED_RECORD};
 
@@ -46,10 +47,18 @@ impl Workspace {
         });
         let (mut root, name) = found.ok_or_else(|| Error::NoRecord(folder.clone()))?;
         let file = root.join(name);
-        let record = AnswersFile::read(&file).map_err(|why| Error::Record { file, why })?;
+        let record = AnswersFile::read(&file);
+        let record = record.map_err(|why| Error::Record {
+            file: file.clone(),
+            why,
+        })?;
         let is_vendored = record.answers.name().is_empty();
-        // Found from inside of the vendored folder.
+        // Found from inside of the vendored folder, which is known by its name.
         if is_vendored && name == RECORD {
+            if !root.ends_with("cache-core") || !project::is_ours(&root) {
+                let why = "it has no project-name, and is not that of a folder cache-core".into();
+                return Err(Error::Record { file, why });
+            }
             root.pop();
         }
         Ok(Workspace {

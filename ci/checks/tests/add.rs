@@ -328,6 +328,31 @@ fn shapes() -> Vec<Shape> {
     ]
 }
 
+/// From this repository, as it is committed.
+#[test]
+fn instead_of_a_copy_there_can_be_a_dependency_on_a_repository() {
+    let project = Project::of(&[("Cargo.toml", &plain("2021")), ("src/main.rs", BEFORE)]);
+    let url = format!("file://{}", root().canonicalize().unwrap().display());
+    let (said, succeeded) = project.add("", &["--git", &url]);
+    assert!(succeeded, "{said}");
+    assert!(
+        project
+            .read("Cargo.toml")
+            .contains(&format!("cache-core = {{ git = {url:?} }}"))
+    );
+    assert!(!project.path("cache-core").exists());
+    let (said, _) = project.add("", &["--allow-dirty"]);
+    assert!(said.contains("function has the cache already"), "{said}");
+    let metadata = ["metadata", "--locked", "--format-version=1"];
+    assert!(
+        cargo(&project.path(""), &metadata)
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+}
+
 #[test]
 fn the_cache_goes_into_projects_of_many_shapes_and_each_builds() {
     println!("| shape | changed | said | built in |\n|---|---|---|---|");

@@ -60,7 +60,7 @@ impl Kind {
             None => (value, false),
         };
         let is_letter = |letter: char| letter.is_ascii_alphanumeric();
-        if !is_word(value, char::is_ascii_uppercase, is_letter) || RESERVED.contains(&value) {
+        if !is_word(value, char::is_ascii_uppercase, is_letter) || has_word(RESERVED, value) {
             return Err(format!(
                 "`{value}` cannot name a new type: use a name such as Customer, or 'Vec<Order>' for what a Query \
                  finds"
@@ -146,28 +146,19 @@ impl Kind {
 }
 
 /// What the file uses itself.
-const RESERVED: [&str; 13] = [
-    "Caches",
-    "Client",
-    "Context",
-    "Deserialize",
-    "Environment",
-    "EnvironmentError",
-    "Invocation",
-    "Items",
-    "LambdaEvent",
-    "MemSize",
-    "Query",
-    "Rows",
-    "Table",
-];
+const RESERVED: &str = "Caches Client Context Deserialize Environment EnvironmentError Invocation Items KeyType \
+    LambdaEvent MemSize Query Request Result Rows Self String Table TableKey Vec";
+
+fn has_word(words: &str, word: &str) -> bool {
+    words.split_whitespace().any(|it| it == word)
+}
 
 /// Of any edition; and what every declaration has besides the kinds.
-fn is_keyword(word: &str) -> bool {
+pub fn is_keyword(word: &str) -> bool {
     const WORDS: &str = "abstract as async await become box break const continue crate do dyn else enum extern \
         false final fn for gen if impl in let loop macro match mod move mut override priv pub ref report return \
         self static struct super trait true try type typeof unsafe unsized use virtual where while yield";
-    WORDS.split_whitespace().any(|it| it == word)
+    has_word(WORDS, word)
 }
 
 impl Key {
@@ -291,12 +282,12 @@ impl<'a> Table<'a> {
 
     /// The variable with its name.
     fn variable(&self) -> String {
-        format!("{}_NAME", self.name.to_shouty_snake_case())
+        format!("{}_NAME", self.name.to_ascii_uppercase())
     }
 
     /// The constant of its key.
     fn constant(&self) -> String {
-        let name = self.name.to_shouty_snake_case();
+        let name = self.name.to_ascii_uppercase();
         let name = name.strip_suffix("TABLE").unwrap_or_default();
         format!("{name}KEY")
     }

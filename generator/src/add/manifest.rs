@@ -1,5 +1,6 @@
 //! Edits of manifests and of cargo's configuration. Comments, order and line ends stay as they are.
 
+use similar::{ChangeTag, TextDiff};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 /// What cannot be edited, and why.
@@ -13,9 +14,12 @@ pub struct Error {
 /// A file of TOML under edit.
 pub struct Edited {
     file: String,
+    before: String,
     document: DocumentMut,
-    has_crlf: bool,
 }
+
+/// Before the text of a file, as some editors have it.
+const MARK: char = '\u{feff}';
 
 impl Edited {
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Error> {
@@ -24,22 +28,41 @@ impl Edited {
             why,
         };
         let text = std::str::from_utf8(bytes).map_err(|why| failed(why.to_string()))?;
-        // A line end inside the document is part of what stands around each value.
-        let has_crlf = text.contains("\r\n");
-        let document = text.replace("\r\n", "\n").parse::<DocumentMut>();
+        // A line end inside the document would be part of what stands around each value.
+        let plain = text.trim_start_matches(MARK).replace("\r\n", "\n");
+        let document = plain.parse::<DocumentMut>();
         Ok(Edited {
             file: file.into(),
+            before: text.into(),
             document: document.map_err(|why| failed(why.to_string()))?,
-            has_crlf,
         })
     }
 
+    /// With the line ends that were there. New lines have those that most have.
     pub fn bytes(&self) -> Vec<u8> {
-        let text = self.document.to_string();
-        match self.has_crlf {
-            true => text.replace('\n', "\r\n").into_bytes(),
-            false => text.into_bytes(),
+        let (before, after) = (
+            self.before.trim_start_matches(MARK),
+            self.document.to_string(),
+        );
+        let ends: Vec<_> = before.split_inclusive('\n').collect();
+        let crlf = ends.iter().filter(|line| line.ends_with("\r\n")).count();
+        let plain = before.replace("\r\n", "\n");
+        let diff = TextDiff::from_lines(&plain, &after);
+        let mark = if self.before.starts_with(MARK) {
+            "\u{feff}"
+        } else {
+            ""
+        };
+        let mut text = mark.to_string();
+        for change in diff.iter_all_changes() {
+            match (change.tag(), change.old_index()) {
+                (ChangeTag::Delete, _) => {}
+                (_, Some(old)) => text += ends.get(old).copied().unwrap_or_default(),
+                (_, None) if crlf * 2 > ends.len() => text += &change.value().replace('\n', "\r\n"),
+                (_, None) => text += change.value(),
+            }
         }
+        text.into_bytes()
     }
 
     /// A table, which is made where there is none.
@@ -64,7 +87,16 @@ impl Edited {
 
     /// Adds a dependency, among the others in their order if they have one.
     pub fn depend(&mut self, name: &str, dependency: &[(&str, Value)]) -> Result<(), Error> {
+        let file = self.file.clone();
         let table = self.table("dependencies")?;
+        if table.contains_key(name) {
+            let why = format!(
+                "`{name}` is another crate's name there, and has to be free for the one that it names"
+            );
+            return Err(Error { file, why });
+        }
+        let is_dotted = |item: &Item| item.as_table().is_some_and(Table::is_dotted);
+        let has_dotted = table.iter().any(|(_, item)| is_dotted(item));
         let names: Vec<_> = table.iter().map(|(name, _)| name.to_string()).collect();
         let value: Value = match dependency {
             [("version", version)] => version.clone(),
@@ -75,7 +107,8 @@ impl Edited {
             }
         };
         table.insert(name, Item::Value(value));
-        if names.is_sorted() {
+        // What is dotted would be sorted inside, too.
+        if names.is_sorted() && !has_dotted {
             table.sort_values();
         }
         Ok(())
@@ -126,7 +159,7 @@ fn push(array: &mut Array, text: &str) {
     };
     // A comment behind the last one stays there.
     let comment = match array.trailing_comma() {
-        true => trailing.clone(),
+        true => suffix.trim_end().to_string() + &trailing,
         false => suffix,
     };
     let mut value = Value::from(text);
@@ -162,6 +195,10 @@ mod tests {
             (
                 "[\n  # one\n  \"a\",\n  \"b\", # two\n  ]",
                 "[\n  # one\n  \"a\",\n  \"b\", # two\n  \"cache-core\",\n  ]",
+            ),
+            (
+                "[\n  \"b\"\n  # end\n  ,\n]",
+                "[\n  \"b\",\n  # end\n  \"cache-core\",\n]",
             ),
             (
                 "[\n  \"b\" # two\n]",
@@ -209,6 +246,14 @@ mod tests {
                 "[dependencies]\nc = { path = \"c\" }\n[dependencies.a]\nversion = \"1\"\n",
             ),
             (
+                "[dependencies]\na.version = \"1\"\na.features = []\nz = \"1\"\n",
+                "[dependencies]\na.version = \"1\"\na.features = []\nz = \"1\"\nc = { path = \"c\" }\n",
+            ),
+            (
+                "\u{feff}[dependencies]\r\na = \"1\"\n\n",
+                "\u{feff}[dependencies]\r\na = \"1\"\nc = { path = \"c\" }\n\n",
+            ),
+            (
                 "dependencies.a = \"1\"\n",
                 "dependencies.a = \"1\"\ndependencies.c = { path = \"c\" }\n",
             ),
@@ -216,6 +261,12 @@ mod tests {
             let is = edited(before, |it| it.depend("c", &path).unwrap());
             assert_eq!(is, after);
         }
+        let taken = Edited::parse("Cargo.toml", b"[dependencies]\nc.package = \"d\"\n");
+        let error = taken.unwrap().depend("c", &path).unwrap_err().to_string();
+        assert!(
+            error.contains("`c` is another crate's name there"),
+            "{error}"
+        );
         let version = [("version", Value::from("1"))];
         let is = edited("[dependencies]\n", |it| it.depend("c", &version).unwrap());
         assert_eq!(is, "[dependencies]\nc = \"1\"\n");

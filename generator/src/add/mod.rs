@@ -8,53 +8,32 @@ mod reads;
 mod report;
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cargo_metadata::semver::VersionReq;
 use toml_edit::{DocumentMut, Value};
 
 use crate::changes::Changes;
 use crate::cli::Add;
-use crate::error::Error as AnyError;
+use crate::error::Error;
 use crate::template::{self, SOURCES};
-use crate::{cargo_workspace, cli, prompt};
+use crate::{cargo_workspace, cli};
 
-pub use kind::Kind;
 use kind::Names;
+pub use kind::{Kind, is_keyword};
 use manifest::Edited;
 use project::Project;
 use report::Report;
 
-/// Why the cache is not put there.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Project(#[from] project::Error),
-    #[error(transparent)]
-    Manifest(#[from] manifest::Error),
-    #[error("{} is another one; nothing was changed", .0.display())]
-    Exists(PathBuf),
-}
-
-impl Error {
-    /// What to do about it.
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Error::Project(error) => error.help(),
-            Error::Manifest(_) => None,
-            Error::Exists(_) => Some("give it another name first".into()),
-        }
-    }
-}
-
 const CACHE_CORE: &str = "cache-core";
+/// What `src/caches.rs` uses beside it.
+const NEEDED: [&str; 3] = ["aws-sdk-dynamodb", "mem_dbg", "serde"];
 /// Where cargo's configuration is read from, the older name first, as cargo has it.
 const CONFIGURATION: [&str; 2] = [".cargo/config", ".cargo/config.toml"];
 const ENTROPY: &str = "AWS_LC_SYS_NO_JITTER_ENTROPY";
 
 /// Puts the cache into a package, or says how that would look.
-pub fn run(add: &Add) -> Result<(), AnyError> {
+pub fn run(add: &Add) -> Result<(), Error> {
     for (index, kind) in add.kinds.iter().enumerate() {
         if add.kinds[..index].iter().any(|it| it.name == kind.name) {
             return Err(cli::refuse(&format!(
@@ -67,39 +46,38 @@ pub fn run(add: &Add) -> Result<(), AnyError> {
         Path::new("."),
         add.manifest_path.as_deref(),
         add.package.as_deref(),
-    )
-    .map_err(Error::from)?;
+    )?;
     let (changes, report) = plan(&project, add)?;
-    let also = ["Cargo.lock"];
-    if add.dry_run || changes.is_empty() {
-        return report.print(add, &changes);
-    }
-    if !add.allow_dirty {
-        changes.refuse_uncommitted(&also)?;
-    }
-    if prompt::is_possible() && !add.yes && !add.json && !add.quiet {
-        say!("{}", report.summary(&changes));
-        prompt::confirm("Make these changes?")?;
-    }
-    changes.make(&also, || project::resolve(project.root()))?;
-    report.print(add, &changes)
+    add.edit.make(&changes, &report.summary(&changes))?;
+    let dry_run = add.edit.dry_run;
+    add.edit.report(
+        &changes,
+        &report.json(dry_run, &changes),
+        &report.text(dry_run, &changes),
+    )
 }
 
-fn plan(project: &Project, add: &Add) -> Result<(Changes, Report), AnyError> {
+fn plan(project: &Project, add: &Add) -> Result<(Changes, Report), Error> {
     let mut changes = Changes::new(project.root());
     let mut report = Report::of(project, add);
-    project
-        .fits(&needs(), &["aws-sdk-dynamodb", "mem_dbg"])
-        .map_err(Error::from)?;
-    let is_there = project.has_cache_core().map_err(Error::from)?;
+    project.fits(&needs(), &["aws-sdk-dynamodb", "mem_dbg"])?;
+    for name in project.optional(&NEEDED) {
+        report.note(format!("{name} is optional, and src/caches.rs needs it: name it in the feature that has the module"));
+    }
+    let is_there = project.has_cache_core()?;
     let folder = project.folder();
     let in_package = |path: &str| match folder.as_str() {
         "" => path.to_string(),
         folder => format!("{folder}/{path}"),
     };
 
-    if !is_there && add.git.is_none() {
-        vendor(project, &mut changes)?;
+    let vendored = project.vendored();
+    match (&vendored, &add.git) {
+        (None, None) if !is_there => vendor(project, &mut changes)?,
+        (_, Some(_)) if is_there => {
+            report.note("cache-core is a dependency already: --git was left alone".into())
+        }
+        _ => {}
     }
     let manifest_path = in_package("Cargo.toml");
     let mut manifest = edited(&changes, &manifest_path)?;
@@ -107,16 +85,17 @@ fn plan(project: &Project, add: &Add) -> Result<(Changes, Report), AnyError> {
         let up = "../".repeat(folder.split('/').filter(|it| !it.is_empty()).count());
         let source = match &add.git {
             Some(url) => ("git", url.into()),
-            None => ("path", format!("{up}{CACHE_CORE}").into()),
+            None => {
+                let there = vendored.as_deref().unwrap_or(CACHE_CORE);
+                ("path", format!("{up}{there}").into())
+            }
         };
-        manifest
-            .depend(CACHE_CORE, &[source])
-            .map_err(Error::from)?;
+        manifest.depend(CACHE_CORE, &[source])?;
     }
-    for name in ["aws-sdk-dynamodb", "mem_dbg", "serde"] {
+    for name in NEEDED {
         if project.name_of(name).is_none() {
             let dependency = dependency(project, &changes, name)?;
-            manifest.depend(name, &dependency).map_err(Error::from)?;
+            manifest.depend(name, &dependency)?;
         }
     }
     changes.set(&manifest_path, Some(manifest.bytes()))?;
@@ -140,12 +119,16 @@ fn plan(project: &Project, add: &Add) -> Result<(Changes, Report), AnyError> {
     let text = kind::file(&report.tables(), &report.tags, &names);
     let edition = project.package.edition.as_str();
     let text = project::formatted(&text, edition, Some(&project.root().join(&folder))).into_bytes();
+    let folder_of_module = project.root().join(in_package("src/caches/mod.rs"));
+    if !is_there && folder_of_module.exists() {
+        return Err(project::Error::Exists(folder_of_module).into());
+    }
     match changes.read(&caches)? {
         // Somebody works in it already.
         Some(there) if is_there || there == text => {
             report.declared_in(&String::from_utf8_lossy(&there))
         }
-        Some(_) => return Err(Error::Exists(project.root().join(caches)).into()),
+        Some(_) => return Err(project::Error::Exists(project.root().join(caches)).into()),
         None => changes.set(&caches, Some(text))?,
     }
     report.note_rust_version(project);
@@ -175,13 +158,22 @@ fn dependency(
     project: &Project,
     changes: &Changes,
     name: &str,
-) -> Result<Vec<(&'static str, Value)>, AnyError> {
+) -> Result<Vec<(&'static str, Value)>, Error> {
     let root = edited(changes, "Cargo.toml")?;
     if let Some(there) = root.get(&["workspace", "dependencies", name]) {
         let version = there.as_str().or_else(|| there.get("version")?.as_str());
-        project
-            .workspace_version_fits(name, version, &needs())
-            .map_err(Error::from)?;
+        let is_it = there
+            .get("package")
+            .is_none_or(|it| it.as_str() == Some(name));
+        if !is_it {
+            let why = format!("[workspace.dependencies] has another crate under the name `{name}`");
+            return Err(manifest::Error {
+                file: "Cargo.toml".into(),
+                why,
+            }
+            .into());
+        }
+        project.workspace_version_fits(name, version, &needs())?;
         return Ok(vec![("workspace", true.into())]);
     }
     let ours = parsed(template::text("Cargo.toml.liquid"));
@@ -191,18 +183,18 @@ fn dependency(
     Ok(fields.into_iter().filter_map(field).collect())
 }
 
-fn edited(changes: &Changes, path: &str) -> Result<Edited, AnyError> {
+fn edited(changes: &Changes, path: &str) -> Result<Edited, Error> {
     let bytes = changes.read(path)?.unwrap_or_default();
-    Ok(Edited::parse(path, &bytes).map_err(Error::from)?)
+    Ok(Edited::parse(path, &bytes)?)
 }
 
 /// cache-core as a folder of the workspace, and as its member.
-fn vendor(project: &Project, changes: &mut Changes) -> Result<(), AnyError> {
+fn vendor(project: &Project, changes: &mut Changes) -> Result<(), Error> {
     let root = project.root();
     let folder = root.join(CACHE_CORE);
     if !project::is_ours(&folder) {
         if fs::symlink_metadata(&folder).is_ok() {
-            return Err(Error::Exists(folder).into());
+            return Err(project::Error::Exists(folder).into());
         }
         for source in SOURCES
             .iter()
@@ -216,14 +208,14 @@ fn vendor(project: &Project, changes: &mut Changes) -> Result<(), AnyError> {
     let mut manifest = edited(changes, "Cargo.toml")?;
     let has_list = manifest.get(&["workspace", "members"]).is_some();
     if has_list && !cargo_workspace::decides_about(root, &folder) {
-        manifest.add_member(CACHE_CORE).map_err(Error::from)?;
+        manifest.add_member(CACHE_CORE)?;
         changes.set("Cargo.toml", Some(manifest.bytes()))?;
     }
     Ok(())
 }
 
 /// How the TLS library is built: one variable, left alone where it is set.
-fn configure(changes: &mut Changes, report: &mut Report) -> Result<(), AnyError> {
+fn configure(changes: &mut Changes, report: &mut Report) -> Result<(), Error> {
     let ours = template::text(".cargo/config.toml");
     let mut there = None;
     for path in CONFIGURATION {
@@ -249,9 +241,7 @@ fn configure(changes: &mut Changes, report: &mut Report) -> Result<(), AnyError>
         }
         None => {
             let comment = "Without it the SDK's TLS library measures the processor's timing at each start: 35 ms.";
-            configuration
-                .set_env(ENTROPY, "1", comment)
-                .map_err(Error::from)?;
+            configuration.set_env(ENTROPY, "1", comment)?;
             changes.set(path, Some(configuration.bytes()))?;
         }
     }

@@ -41,6 +41,16 @@ pub enum Error {
         there: String,
         needed: String,
     },
+    #[error("{} is another one; nothing was changed", .0.display())]
+    Exists(PathBuf),
+    #[error(
+        "{} is not below {}, the root of its workspace; nothing was changed",
+        .package.display(),
+        .root.display()
+    )]
+    Outside { package: PathBuf, root: PathBuf },
+    #[error("{owner} calls mem_dbg {name}, and its derive needs its own name; nothing was changed")]
+    Renamed { owner: String, name: String },
     #[error("{owner} has a package `cache-core` that is another one; nothing was changed")]
     Name { owner: String },
 }
@@ -66,6 +76,11 @@ impl Error {
                     major.parse::<u32>().map_or(0, |major| major + 1)
                 ))
             }
+            Error::Outside { .. } => Some(
+                "put cache-core beside it by hand: `cached-lambda new` makes a workspace that has it".into(),
+            ),
+            Error::Renamed { name, .. } => Some(format!("depend on it as `mem_dbg`, and use {name} no more")),
+            Error::Exists(_) => Some("give it another name first".into()),
             Error::Name { .. } => {
                 Some("give that one another name, since a workspace has one of each".into())
             }
@@ -105,9 +120,8 @@ impl Project {
     ) -> Result<Self, Error> {
         let here = dunce::canonicalize(here).unwrap_or_else(|_| here.to_path_buf());
         let manifest = match manifest {
-            Some(manifest) => {
-                dunce::canonicalize(manifest).unwrap_or_else(|_| manifest.to_path_buf())
-            }
+            // Not what a link leads to, which may have a name that cargo does not take.
+            Some(manifest) => std::path::absolute(manifest).unwrap_or_else(|_| manifest.into()),
             None => {
                 let mut manifests = here.ancestors().map(|folder| folder.join("Cargo.toml"));
                 let found = manifests.find(|manifest| manifest.exists());
@@ -124,7 +138,8 @@ impl Project {
             .map(|package| package.name.to_string())
             .collect();
         let is_of_manifest = |it: &&&Package| {
-            dunce::canonicalize(&it.manifest_path).is_ok_and(|path| path == manifest)
+            let real = |path: &Path| dunce::canonicalize(path).ok();
+            real(it.manifest_path.as_std_path()) == real(&manifest)
         };
         let found = match package {
             Some(name) => packages.iter().find(|it| it.name.as_str() == name),
@@ -136,7 +151,13 @@ impl Project {
         };
         let found = found.map(|package| (*package).clone());
         match (found, package) {
-            (Some(package), _) => Ok(Project { metadata, package }),
+            (Some(package), _) => match package.manifest_path.starts_with(&root) {
+                true => Ok(Project { metadata, package }),
+                false => Err(Error::Outside {
+                    package: package.manifest_path.into_std_path_buf(),
+                    root,
+                }),
+            },
             (None, Some(name)) => Err(Error::NoSuchPackage {
                 root,
                 name: name.into(),
@@ -180,6 +201,11 @@ impl Project {
         if self.package.edition == cargo_metadata::Edition::E2015 {
             let package = self.package.name.to_string();
             return Err(Error::Edition { package });
+        }
+        let renamed = normal(&self.package).find(|it| it.name == "mem_dbg" && it.rename.is_some());
+        if let Some(name) = renamed.and_then(|it| it.rename.clone()) {
+            let owner = self.relative(self.package.manifest_path.as_std_path());
+            return Err(Error::Renamed { owner, name });
         }
         for package in self.metadata.workspace_packages() {
             let own = package.name == self.package.name;
@@ -229,6 +255,20 @@ impl Project {
             true => Ok(true),
             false => Err(named(self.package.manifest_path.as_std_path())),
         }
+    }
+
+    /// Where the workspace has cache-core, relative to the root, if it does.
+    pub fn vendored(&self) -> Option<String> {
+        let packages = self.metadata.workspace_packages();
+        let package = packages.iter().find(|it| it.name.as_str() == CACHE_CORE)?;
+        Some(self.relative(package.manifest_path.parent()?.as_std_path()))
+    }
+
+    /// Those of the crates that the package has for some of its features alone.
+    pub fn optional<'a>(&self, names: &[&'a str]) -> Vec<&'a str> {
+        let is_optional =
+            |name: &&&str| normal(&self.package).any(|it| it.name == **name && it.optional);
+        names.iter().filter(is_optional).copied().collect()
     }
 
     /// Refuses a version of the workspace's own list of dependencies that is not what cache-core needs.
@@ -347,10 +387,11 @@ pub fn go_together(there: &VersionReq, needed: &VersionReq, has_to_be_one: bool)
         .flat_map(|it| {
             let (major, minor) = (it.major, it.minor.unwrap_or(0));
             let patch = it.patch.unwrap_or(0);
+            let (next_minor, next_patch) = (minor.saturating_add(1), patch.saturating_add(1));
             [
                 Version::new(major, minor, patch),
-                Version::new(major, minor, patch + 1),
-                Version::new(major, minor + 1, 0),
+                Version::new(major, minor, next_patch),
+                Version::new(major, next_minor, 0),
                 Version::new(major, u64::MAX, 0),
             ]
         })
@@ -403,6 +444,7 @@ mod tests {
             ("=1.80.2", "1.60", true, true),
             (">=1.10, <1.70", "1.60", true, true),
             ("~1.60", "1.60", true, true),
+            ("<=1.60.18446744073709551615", "1.60", true, true),
             ("*", "1.60", true, true),
             ("=1.40.0", "1.60", false, false),
             ("~1.40", "1.60", false, false),

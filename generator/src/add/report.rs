@@ -1,9 +1,9 @@
 //! What `cached-lambda add` says: what changes, what it saw in the code, and what is left to write by hand.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use regex_lite::Regex;
+use serde_json::{Value, json};
 
 use crate::add::CACHE_CORE;
 use crate::add::kind::{Kind, Table, Tags};
@@ -11,9 +11,6 @@ use crate::add::project::{Project, Runtime};
 use crate::add::reads::{self, Call};
 use crate::changes::Changes;
 use crate::cli::Add;
-use crate::error::Error;
-use crate::print;
-use crate::report::plain;
 use crate::template;
 
 pub struct Report {
@@ -54,22 +51,23 @@ impl Report {
         let module = project.root_of_modules(&reads).map(|target| {
             let source = target.src_path.as_std_path();
             let here = source.parent().unwrap_or(Path::new(""));
-            let up = here
-                .strip_prefix(folder.join("src"))
-                .map_or(0, |it| it.components().count());
-            let line = match (target.is_bin(), up) {
-                (false, _) => vec![
-                    "pub mod caches;".into(),
-                    "// in the binary".into(),
-                    format!("use {}::caches;", target.name.replace('-', "_")),
-                ],
-                (true, 0) => vec!["mod caches;".into()],
-                (true, up) => vec![
-                    format!("#[path = \"{}caches.rs\"]", "../".repeat(up)),
-                    "mod caches;".into(),
-                ],
+            // From the file that names the module to the one that has it.
+            let steps = |below: &Path| here.strip_prefix(below).map(|it| it.components().count());
+            let way = match (steps(&folder.join("src")), steps(&folder)) {
+                (Ok(0), _) => None,
+                (Ok(up), _) => Some("../".repeat(up)),
+                (_, Ok(up)) => Some("../".repeat(up) + "src/"),
+                _ => None,
             };
-            (project.relative(source), line)
+            let path = way.map(|way| format!("#[path = \"{way}caches.rs\"]"));
+            let mut lines: Vec<_> = path.into_iter().collect();
+            if target.is_bin() {
+                lines.push("mod caches;".into());
+            } else {
+                lines.extend(["pub mod caches;".into(), "// in the binary".into()]);
+                lines.push(format!("use {}::caches;", target.name.replace('-', "_")));
+            }
+            (project.relative(source), lines)
         });
         let kinds = match add.kinds.is_empty() {
             true => Kind::parse("items:String:Stored").into_iter().collect(),
@@ -138,7 +136,10 @@ impl Report {
 
     /// What is left to declare in a file that is there.
     pub fn declared_in(&mut self, file: &str) {
-        let is_missing = |kind: &Kind| !file.contains(&format!("{}: ", kind.name));
+        let is_missing = |kind: &Kind| {
+            let declaration = Regex::new(&format!(r"(?m)^\s*{}\s*:\s*\w+<", kind.name));
+            declaration.is_ok_and(|it| !it.is_match(file))
+        };
         let tables = self.tables();
         let lines = tables
             .iter()
@@ -149,30 +150,15 @@ impl Report {
             .collect();
     }
 
-    /// Says, or prints, what was done or would be.
-    pub fn print(&self, add: &Add, changes: &Changes) -> Result<(), Error> {
-        if add.json {
-            return print(&format!("{}\n", self.json(add, changes)));
-        }
-        if add.dry_run {
-            print(&changes.diff())?;
-        }
-        if !add.quiet {
-            let done = match (changes.is_empty(), add.dry_run) {
-                (true, _) => format!(
-                    "{} has the cache already; nothing was changed\n",
-                    self.package
-                ),
-                (_, true) => format!("{}nothing was written\n", self.summary(changes)),
-                (_, false) => format!(
-                    "{}put the cache into {}\n",
-                    self.summary(changes),
-                    self.package
-                ),
-            };
-            say!("{}", plain(&format!("{done}{}", self.rest())));
-        }
-        Ok(())
+    /// What was done, or would be, and how to go on.
+    pub fn text(&self, is_dry: bool, changes: &Changes) -> String {
+        let (summary, package) = (self.summary(changes), &self.package);
+        let done = match (changes.is_empty(), is_dry) {
+            (true, _) => format!("{package} has the cache already; nothing was changed"),
+            (_, true) => format!("{summary}nothing was written"),
+            (_, false) => format!("{summary}put the cache into {package}"),
+        };
+        format!("{done}\n{}", self.rest())
     }
 
     /// The files, with those of cache-core as one.
@@ -238,7 +224,7 @@ impl Report {
                 text += &format!("  {line}\n");
             }
         }
-        text.trim_end().to_string()
+        text
     }
 
     /// The lines for `main` and for the handler.
@@ -258,7 +244,7 @@ impl Report {
         lines
     }
 
-    fn json(&self, add: &Add, changes: &Changes) -> String {
+    pub fn json(&self, is_dry: bool, changes: &Changes) -> Value {
         let files = changes
             .list()
             .map(|(path, verb)| json!({ "path": path, "change": verb }));
@@ -268,17 +254,17 @@ impl Report {
                 .filter(|call| call.is_read == is_read)
                 .collect()
         };
-        let report = json!({
+        json!({
             "template_version": env!("CARGO_PKG_VERSION"),
             "package": self.package,
-            "dry_run": add.dry_run,
+            "dry_run": is_dry,
             "files": files.collect::<Vec<_>>(),
+            "missing": self.missing,
             "notes": self.notes,
             "reads": of(true),
             "writes": of(false),
             "module": self.module.as_ref().map(|(file, lines)| json!({ "file": file, "lines": lines })),
             "handler": self.handler(),
-        });
-        report.to_string()
+        })
     }
 }

@@ -6,23 +6,21 @@ mod sam;
 mod terraform;
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 
 use heck::{ToSnakeCase, ToUpperCamelCase};
 use serde_json::json;
 
-use crate::add::manifest::{self, Edited};
-use crate::add::project;
+use crate::add::is_keyword;
+use crate::add::manifest::Edited;
 use crate::answers::Answers;
 use crate::changes::Changes;
 use crate::cli::Function;
 use crate::error::Error as AnyError;
 use crate::parameters;
-use crate::report::plain;
 use crate::template::SOURCES;
 use crate::workspace::Workspace;
-use crate::{print, prompt, render};
+use crate::{render, template, upgrade};
 
 /// Why there is no function more.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +29,7 @@ pub enum Error {
     Exists(PathBuf),
     #[error("{} has a cache-core alone, and no functions; nothing was changed", .0.display())]
     Vendored(PathBuf),
-    #[error(transparent)]
-    Manifest(#[from] manifest::Error),
+    /// Of the infrastructure.
     #[error("{file}: {why}; nothing was changed")]
     Infra { file: String, why: String },
 }
@@ -43,7 +40,7 @@ impl Error {
         match self {
             Error::Exists(_) => Some("choose another name".into()),
             Error::Vendored(_) => Some("`cached-lambda add` puts the cache into a package".into()),
-            Error::Manifest(_) | Error::Infra { .. } => None,
+            Error::Infra { .. } => None,
         }
     }
 }
@@ -71,24 +68,27 @@ pub fn name(given: &str) -> Result<String, String> {
         .find(|it| it.key == parameters::NAME);
     name.map_or(Ok(String::new()), |name| name.check(given))?;
     let name = parameters::converted(given);
-    let is_taken = |it: &&&str| it.to_snake_case() == name.to_snake_case();
-    let taken = [
-        "cache-core",
-        "handler",
-        "infra",
-        "samples",
-        "target",
-        "test",
-        "function",
-        "core",
-        "std",
-        "alloc",
-    ];
-    match taken.iter().find(is_taken) {
-        Some(taken) => Err(format!("`{taken}` is something else already")),
-        None => Ok(name),
+    let snake = name.to_snake_case();
+    let is_taken = |it: &str| it.to_snake_case() == snake;
+    // Crates that the function uses, and what cargo, Terraform and the other function have by that name.
+    let crates = template::text("Cargo.toml.liquid").lines();
+    let mut crates = crates.filter_map(|line| line.split_once(" = {").or(line.split_once(" = \"")));
+    let is_crate = crates.any(|(name, _)| is_taken(name)) || TAKEN.split_whitespace().any(is_taken);
+    // Terraform merges such a file into others; the others are how alarms and stages are named.
+    let ends = ["_override", "_load"]
+        .iter()
+        .any(|end| snake.ends_with(end));
+    if is_crate || is_keyword(&snake) || ends || snake.starts_with("test_") {
+        return Err(format!(
+            "`{name}` is the name of something else, or would be part of one"
+        ));
     }
+    Ok(name)
 }
+
+const TAKEN: &str = "alloc build core deployment deps direct domain examples function generic handler http infra lambda \
+    lambda_runtime load main override production providers samples source stages std support target test tests \
+    version count for_each depends_on";
 
 /// Adds a function, or says how that would look.
 pub fn run(function: &Function) -> Result<(), AnyError> {
@@ -102,39 +102,83 @@ pub fn run(function: &Function) -> Result<(), AnyError> {
         snake: function.name.to_snake_case(),
         camel: function.name.to_upper_camel_case(),
     };
-    if fs::symlink_metadata(root.join(&name.folder)).is_ok() {
-        return Err(Error::Exists(root.join(&name.folder)).into());
+    // By any spelling of the name.
+    let mut there = fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let is_it = |it: &PathBuf| {
+        it.file_name()
+            .is_some_and(|it| it.to_string_lossy().to_snake_case() == name.snake)
+    };
+    if let Some(there) = there.find(is_it) {
+        return Err(Error::Exists(there).into());
     }
     let theirs = workspace.record.answers.clone().or_defaults();
     let answers = of_function(function, &theirs);
     let mut changes = Changes::new(root);
     let tree = render::render(SOURCES, &answers)?;
     for (path, contents) in crates::files(tree, &name, &answers) {
+        // The samples may be there.
         if changes.read(&path)?.is_none() {
             changes.set(&path, Some(contents))?;
         }
     }
+    if answers.get("trigger") != theirs.get("trigger") {
+        permit(&mut changes, &answers, &theirs)?;
+    }
     let manifest = changes.read("Cargo.toml")?.unwrap_or_default();
-    let mut manifest = Edited::parse("Cargo.toml", &manifest).map_err(Error::from)?;
-    manifest.add_member(&name.folder).map_err(Error::from)?;
+    let mut manifest = Edited::parse("Cargo.toml", &manifest)?;
+    manifest.add_member(&name.folder)?;
     changes.set("Cargo.toml", Some(manifest.bytes()))?;
     match theirs.get("iac") {
         Some("terraform") => terraform::add(&mut changes, &name, &answers, &theirs)?,
         _ => sam::add(&mut changes, &name, &answers)?,
     }
 
-    let also = ["Cargo.lock"];
-    if !function.dry_run {
-        if !function.allow_dirty {
-            changes.refuse_uncommitted(&also)?;
-        }
-        if prompt::is_possible() && !function.yes && !function.json && !function.quiet {
-            say!("{}", plain(&list(&changes)));
-            prompt::confirm("Make these changes?")?;
-        }
-        changes.make(&also, || project::resolve(root))?;
+    let edit = &function.edit;
+    edit.make(&changes, &changes.summary())?;
+    let next = format!("cargo test --package {}", name.folder);
+    let files = changes
+        .list()
+        .map(|(path, verb)| json!({ "path": path, "change": verb }));
+    let json = json!({
+        "template_version": env!("CARGO_PKG_VERSION"),
+        "function": name.folder,
+        "dry_run": edit.dry_run,
+        "trigger": answers.get("trigger"),
+        "start": answers.get("start"),
+        "files": files.collect::<Vec<_>>(),
+        "next": [next],
+    });
+    let done = match edit.dry_run {
+        true => "nothing was written".into(),
+        false => format!("added the function {}\n\nnext:\n  {next}", name.folder),
+    };
+    edit.report(&changes, &json, &format!("{}{done}", changes.summary()))
+}
+
+/// Lets the role that deploys make what the other trigger has: the difference between the two, into what is there.
+fn permit(changes: &mut Changes, answers: &Answers, theirs: &Answers) -> Result<(), AnyError> {
+    const FILE: &str = "infra/deploy-role.yaml";
+    let of = |answers: &Answers| -> Result<Vec<u8>, AnyError> {
+        let tree = render::render(SOURCES, answers)?.into_iter();
+        let file = tree
+            .filter(|file| file.path.ends_with(FILE))
+            .map(|file| file.contents);
+        Ok(file.reduce(|_, last| last).unwrap_or_default())
+    };
+    let (with, without, Some(there)) = (of(answers)?, of(theirs)?, changes.read(FILE)?) else {
+        return Ok(());
+    };
+    // What the first function's trigger has stays.
+    if with.len() > without.len()
+        && let Some((merged, true)) = upgrade::merged(FILE, &without, &there, &with)?
+    {
+        changes.set(FILE, Some(merged))?;
     }
-    report(function, &changes, &answers)
+    Ok(())
 }
 
 /// The workspace's answers, but for what the function has of its own.
@@ -145,45 +189,4 @@ fn of_function(function: &Function, theirs: &Answers) -> Answers {
         answers.set(start, "minimal".into());
     }
     answers.or(theirs.clone())
-}
-
-fn list(changes: &Changes) -> String {
-    let lines = changes
-        .list()
-        .map(|(path, verb)| format!("  {:<6} {path}\n", verb.word()));
-    lines.collect()
-}
-
-fn report(function: &Function, changes: &Changes, answers: &Answers) -> Result<(), AnyError> {
-    let Function { name, dry_run, .. } = function;
-    let next = [format!("cargo test --package {name}")];
-    if function.json {
-        let files = changes
-            .list()
-            .map(|(path, verb)| json!({ "path": path, "change": verb }));
-        let report = json!({
-            "template_version": env!("CARGO_PKG_VERSION"),
-            "function": name,
-            "dry_run": dry_run,
-            "trigger": answers.get("trigger"),
-            "start": answers.get("start"),
-            "files": files.collect::<Vec<_>>(),
-            "next": next,
-        });
-        return print(&format!("{report}\n"));
-    }
-    if *dry_run {
-        print(&changes.diff())?;
-    }
-    if !function.quiet {
-        let done = match dry_run {
-            true => "nothing was written".into(),
-            false => format!(
-                "added the function {name}\n\nnext:\n  {}",
-                next.join("\n  ")
-            ),
-        };
-        say!("{}", plain(&format!("{}{done}", list(changes))));
-    }
-    Ok(())
 }

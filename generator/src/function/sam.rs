@@ -24,12 +24,18 @@ pub fn add(changes: &mut Changes, name: &Name, answers: &Answers) -> Result<(), 
         .read(FILE)?
         .ok_or_else(|| failed("it is not there, and has to have the function"))?;
     let there = String::from_utf8(there).map_err(|why| failed(&why.to_string()))?;
+    let has_crlf = there.contains("\r\n");
+    let there = there.replace("\r\n", "\n");
     let rendered = render::render(SOURCES, answers)?;
     let rendered = rendered.into_iter().find(|file| file.path.ends_with(FILE));
     let rendered =
         String::from_utf8(rendered.map_or(Vec::new(), |file| file.contents)).unwrap_or_default();
     let project = answers.name();
     let added = with(&there, &rendered, name, project).map_err(|why| failed(&why))?;
+    let added = match has_crlf {
+        true => added.replace('\n', "\r\n"),
+        false => added,
+    };
     Ok(changes.set(FILE, Some(added.into_bytes()))?)
 }
 
@@ -41,8 +47,8 @@ struct Entry<'a> {
 
 /// Where a section's lines are, without its heading.
 fn section<'a>(text: &'a str, heading: &str) -> Option<&'a str> {
-    let start = text.find(&format!("\n{heading}:\n"))? + heading.len() + 3;
-    let rest = &text[start..];
+    let heading = Regex::new(&format!(r"(?m)^{heading}:[ \t]*(#.*)?\n")).ok()?;
+    let rest = &text[heading.find(text)?.end()..];
     let next = Regex::new(r"(?m)^[A-Za-z]").ok()?.find(rest);
     Some(&rest[..next.map_or(rest.len(), |next| next.start())])
 }
@@ -99,13 +105,38 @@ fn with(there: &str, rendered: &str, name: &Name, project: &str) -> Result<Strin
         .map(|entry| renamed(entry, &own, name, project))
         .collect();
     let mut needed = of_function.concat() + &outputs.concat();
-
-    // What another trigger has, and the workspace has not yet.
-    let mut missing = |heading: &str| -> Vec<String> {
+    let known = |heading: &str| -> Result<BTreeSet<String>, String> {
         let known: BTreeSet<_> = entries(there, heading)
             .iter()
             .map(|it| it.name.to_string())
             .collect();
+        let has_lines = section(there, heading).is_some_and(|it| !it.trim().is_empty());
+        match known.is_empty() && has_lines {
+            true => Err(format!("`{heading}:` is not indented by two blanks")),
+            false => Ok(known),
+        }
+    };
+    let resources_there = known("Resources")?;
+    for entry in entries(&format!("\nResources:\n{needed}"), "Resources") {
+        if resources_there.contains(entry.name) || known("Outputs")?.contains(entry.name) {
+            return Err(format!(
+                "it has a `{}` already: choose another name",
+                entry.name
+            ));
+        }
+    }
+    let shared = resources
+        .iter()
+        .map(|it| it.name)
+        .filter(|it| !own.contains(it));
+    let mut gone = shared.filter(|it| !resources_there.contains(*it) && does_mention(&needed, it));
+    if let Some(gone) = gone.next() {
+        return Err(format!("it has no `{gone}`, which the function needs"));
+    }
+
+    // What another trigger has, and the workspace has not yet.
+    let mut missing = |heading: &str| -> Result<Vec<String>, String> {
+        let known = known(heading)?;
         let mut found = Vec::new();
         let candidates = entries(rendered, heading);
         // Those that others of them need come before these.
@@ -115,10 +146,10 @@ fn with(there: &str, rendered: &str, name: &Name, project: &str) -> Result<Strin
                 found.insert(0, entry.text.clone());
             }
         }
-        found
+        Ok(found)
     };
-    let conditions = missing("Conditions");
-    let parameters = missing("Parameters");
+    let conditions = missing("Conditions")?;
+    let parameters = missing("Parameters")?;
     let rules = entries(rendered, "Rules").into_iter().filter(|rule| {
         let is_known = entries(there, "Rules")
             .iter()
@@ -142,7 +173,10 @@ fn with(there: &str, rendered: &str, name: &Name, project: &str) -> Result<Strin
         if entries.is_empty() {
             continue;
         }
-        let there = section(&text, heading).ok_or_else(|| format!("it has no `{heading}:`"))?;
+        if section(&text, heading).is_none() {
+            text = format!("{}\n\n{heading}:\n", text.trim_end());
+        }
+        let there = section(&text, heading).unwrap_or_default();
         let end = there.as_ptr() as usize - text.as_ptr() as usize + there.trim_end().len();
         let folder = &name.folder;
         let entries = entries.join(gap);

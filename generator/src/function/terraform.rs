@@ -33,45 +33,39 @@ pub fn add(
             let below = path.strip_prefix(FOLDER).unwrap_or_default();
             // The files of the module itself: those of no folder.
             if below.ends_with(".tf") && below.matches('/').count() == 1 {
-                changes.set(
+                add_file(
+                    changes,
                     &format!("{FOLDER}/{}{below}", name.folder),
-                    Some(file.contents),
+                    file.contents,
                 )?;
             }
         }
     }
     let stages = fs::read_dir(changes.root().join(FOLDER).join("stages"));
-    let stages = stages
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name());
+    let stages = stages.into_iter().flatten().flatten();
+    let stages = stages.filter(|entry| entry.path().join("main.tf").is_file());
     let mut stages: Vec<_> = stages
-        .map(|name| name.to_string_lossy().into_owned())
+        .map(|it| it.file_name().to_string_lossy().into_owned())
         .collect();
     stages.sort();
     for stage in &stages {
         let main = format!("{FOLDER}/stages/{stage}/main.tf");
         let text = changes.read(&main)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let named = Regex::new(r#"(?s)module "function" \{.*?\n  name\s+= "([^"]+)""#);
-        let first = named
-            .ok()
-            .and_then(|named| Some(named.captures(&text)?[1].to_string()));
-        let first = first.ok_or_else(|| Error::Infra {
+        let first = First::of(&text).ok_or_else(|| Error::Infra {
             file: main.clone(),
-            why: "there is no `module \"function\"` with a name, after which to name the other one"
-                .into(),
+            why: "there is no `module \"function\"` with a literal name, after which to name the other one".into(),
         })?;
-        let full = format!("{first}-{}", name.folder);
+        let full = format!("{}-{}", first.name, name.folder);
         if full.len() > LONGEST {
             let why = format!("{full} has over {LONGEST} characters: choose a shorter name");
             return Err(Error::Infra { file: main, why }.into());
         }
-        let of_stage = of_stage(name, &full, &source);
-        changes.set(
+        let of_stage = of_stage(name, &full, &source, &first.settings);
+        add_file(
+            changes,
             &format!("{FOLDER}/stages/{stage}/{}.tf", name.folder),
-            Some(of_stage.into_bytes()),
+            of_stage.into_bytes(),
         )?;
     }
     match stages.is_empty() {
@@ -84,10 +78,68 @@ pub fn add(
     }
 }
 
-fn of_stage(name: &Name, full: &str, source: &str) -> String {
+/// What a stage says of the first function.
+struct First {
+    name: String,
+    /// The arguments that are not its own: keys, alarms, a VPC.
+    settings: String,
+}
+
+impl First {
+    fn of(main: &str) -> Option<Self> {
+        let (_, block) = main.split_once("\nmodule \"function\" {\n")?;
+        let (block, _) = block.split_once("\n}")?;
+        let argument = |line: &str| {
+            let name = line.strip_prefix("  ")?.split_once('=')?.0.trim();
+            Some(name.to_string()).filter(|it| !it.is_empty() && !it.starts_with([' ', '#']))
+        };
+        let own = [
+            "source",
+            "name",
+            "package",
+            "existing_table_name",
+            "cache_enabled",
+            "new_version_percent",
+            "stable_version",
+        ];
+        let (mut settings, mut is_own) = (String::new(), true);
+        for line in block.lines() {
+            if let Some(name) = argument(line) {
+                is_own = own.contains(&name.as_str());
+            } else if line.trim().is_empty() || line.starts_with("  #") {
+                continue;
+            }
+            if !is_own {
+                settings += &format!("{line}\n");
+            }
+        }
+        let key = settings
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("kms_key_arn"));
+        if let (Some(key), false) = (key, settings.contains("existing_table_key_arn")) {
+            // The first function made the table, with its key.
+            settings += &format!("  existing_table_key_arn {}\n", key.trim_start());
+        }
+        let name = Regex::new(r#"(?m)^  name\s*=\s*"([^"$]+)"$"#).ok()?;
+        Some(First {
+            name: name.captures(block)?[1].into(),
+            settings,
+        })
+    }
+}
+
+fn add_file(changes: &mut Changes, path: &str, contents: Vec<u8>) -> Result<(), AnyError> {
+    match changes.read(path)? {
+        Some(_) => Err(Error::Exists(changes.root().join(path)).into()),
+        None => Ok(changes.set(path, Some(contents))?),
+    }
+}
+
+fn of_stage(name: &Name, full: &str, source: &str, settings: &str) -> String {
     let Name { folder, snake, .. } = name;
+    let gap = if settings.is_empty() { "" } else { "\n" };
     format!(
-        r#"# The function {folder}, which reads the table of the first. What there is to set says variables.tf of the module.
+        r#"# The function {folder}, which reads the table of the first. `variables.tf` of the module lists the settings.
 variable "{snake}_package" {{
   description = "The function {folder} as cargo-lambda has packed it."
   type        = string
@@ -101,7 +153,7 @@ module "{snake}" {{
   package             = var.{snake}_package
   existing_table_name = module.function.table_name
   cache_enabled       = var.cache_enabled
-}}
+{gap}{settings}}}
 
 output "{snake}" {{
   description = "What callers of {folder} need, and where to look."

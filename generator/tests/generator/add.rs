@@ -222,6 +222,61 @@ error: changes that are not committed: Cargo.toml; nothing was changed
 }
 
 #[test]
+fn a_name_that_is_another_crates_is_not_taken_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (dependency, said) in [
+        (
+            "serde = { package = \"serde_json\", version = \"1\" } # mine\n",
+            "`serde` is another crate's name there",
+        ),
+        (
+            "memory = { package = \"mem_dbg\", version = \"0.4.4\" }\n",
+            "Cargo.toml calls mem_dbg memory",
+        ),
+        (
+            "serde = \"<=1.0.18446744073709551615\"\nmem_dbg = \"0.3\"\n",
+            "mem_dbg ^0.3, and cache-core needs",
+        ),
+    ] {
+        function(folder.path(), &format!("{DEPENDENCIES}{dependency}"));
+        let error = refused(folder.path(), &KIND);
+        assert!(error.contains(said), "{error}");
+    }
+    function(folder.path(), DEPENDENCIES);
+    fs::create_dir(folder.path().join("src/caches")).unwrap();
+    fs::write(folder.path().join("src/caches/mod.rs"), "").unwrap();
+    let error = refused(folder.path(), &KIND);
+    assert!(error.contains("mod.rs is another one"), "{error}");
+}
+
+#[test]
+fn what_git_could_not_bring_back_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("project");
+    function(&project, DEPENDENCIES);
+    fs::write(project.join(".gitignore"), ".cargo\n").unwrap();
+    commit(&project);
+    fs::create_dir(project.join(".cargo")).unwrap();
+    fs::write(project.join(".cargo/config.toml"), "[build]\njobs = 1\n").unwrap();
+    let error = refused(&project, &KIND);
+    assert!(
+        error.contains("not committed: .cargo/config.toml;"),
+        "{error}"
+    );
+    fs::remove_dir_all(project.join(".cargo")).unwrap();
+    // Out of the repository.
+    fs::rename(
+        project.join("Cargo.toml"),
+        folder.path().join("Cargo.toml.real"),
+    )
+    .unwrap();
+    symlink("../Cargo.toml.real", project.join("Cargo.toml")).unwrap();
+    commit(&project);
+    let error = refused(&project, &KIND);
+    assert!(error.contains("not committed: Cargo.toml;"), "{error}");
+}
+
+#[test]
 fn a_kind_that_cannot_be_is_told_with_what_can() {
     let folder = tempfile::tempdir().unwrap();
     for (kind, said) in [
@@ -241,6 +296,8 @@ fn a_kind_that_cannot_be_is_told_with_what_can() {
         ),
         ("customers:String:Vec<u8>", "`u8` cannot name a new type"),
         ("customers:String:Table", "`Table` cannot name a new type"),
+        ("customers:String:Self", "`Self` cannot name a new type"),
+        ("customers:String:String", "`String` cannot name a new type"),
         (
             "orders:(String,u64):Vec<Order>",
             "begins with a text or bytes",
@@ -301,7 +358,13 @@ fn what_cargo_finds_afterwards_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn an_interrupt_leaves_everything_as_it_was() {
+fn an_interrupt_or_a_terminal_that_is_closed_leaves_everything_as_it_was() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        interrupted_by(signal);
+    }
+}
+
+fn interrupted_by(signal: Signal) {
     let folder = tempfile::tempdir().unwrap();
     let project = folder.path().join("project");
     function(&project, DEPENDENCIES);
@@ -328,7 +391,7 @@ fn an_interrupt_leaves_everything_as_it_was() {
     }
     assert!(project.join("cache-core/Cargo.toml").exists());
     // As a terminal does it: to both of them.
-    kill_process_group(Pid::from_child(&child), Signal::INT).unwrap();
+    kill_process_group(Pid::from_child(&child), signal).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     assert_eq!(output.stderr, b"error: interrupted; nothing was changed\n");

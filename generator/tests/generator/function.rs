@@ -30,6 +30,7 @@ fn a_function_with_sam_is_a_crate_and_marked_blocks() {
         said,
         str![[r#"
   edit   Cargo.toml
+  edit   infra/deploy-role.yaml
   edit   infra/sam/template.yaml
   add    price-list/Cargo.toml
   add    price-list/src/domain.rs
@@ -153,14 +154,95 @@ fn a_function_with_terraform_is_a_crate_and_a_file_in_each_stage() {
     assert!(!infra("page/stages").exists() && !infra("page/tests").exists());
 }
 
+/// What a stage has of its own is the second function's, too, and the role that deploys may make what its trigger has.
+#[test]
+fn a_function_has_its_stages_settings_and_may_be_deployed() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = workspace(folder.path(), &["--iac", "terraform"]);
+    let stage = workspace.join("infra/terraform/stages/test");
+    fs::write(stage.join("../README.md"), "ours\n").unwrap();
+    let main = fs::read_to_string(stage.join("main.tf")).unwrap();
+    let settings = "  kms_key_arn = local.key\n  subnet_ids = [\n    \"a\",\n  ]\n";
+    let main = main.replace(
+        "  package             = var.package\n",
+        &format!("  package             = var.package\n{settings}"),
+    );
+    fs::write(stage.join("main.tf"), main).unwrap();
+    commit(&workspace);
+    succeeds(
+        &workspace,
+        &[
+            "add",
+            "function",
+            "page",
+            "--trigger",
+            "http-api",
+            "--quiet",
+        ],
+    );
+    let page = fs::read_to_string(stage.join("page.tf")).unwrap();
+    let expected = format!("\n\n{settings}  existing_table_key_arn = local.key\n}}\n");
+    assert!(page.contains(&expected), "{page}");
+    let role = fs::read_to_string(workspace.join("infra/deploy-role.yaml")).unwrap();
+    assert!(role.contains("Action: apigateway:*"));
+}
+
+#[test]
+fn a_template_that_its_owner_edited_is_added_to_or_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = workspace(folder.path(), &[]);
+    let file = workspace.join("infra/sam/template.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let add = ["add", "function", "price", "--allow-dirty", "--quiet"];
+    let role = "Resources:\n  PriceRole:\n    Type: AWS::IAM::Role\n";
+    for (edited, said) in [
+        (
+            text.replace("Resources:\n", role),
+            "it has a `PriceRole` already: choose another name",
+        ),
+        (
+            text.replace("\n  LogGroup:\n", "\n  Logs:\n"),
+            "it has no `LogGroup`, which the function needs",
+        ),
+        (
+            text.replace("\n  ", "\n    "),
+            "is not indented by two blanks",
+        ),
+    ] {
+        assert_ne!(edited, text);
+        fs::write(&file, &edited).unwrap();
+        let before = tree(&workspace);
+        let (error, code) = fails(&workspace, &add);
+        assert_eq!(code, 1);
+        assert!(error.contains(said), "{error}");
+        assert_eq!(tree(&workspace), before);
+    }
+    // Without outputs, with a comment behind a heading, and with the line ends of Windows.
+    let (text, _) = text.split_once("\nOutputs:\n").unwrap();
+    let edited = text
+        .replace("Resources:\n", "Resources: # all\n")
+        .replace('\n', "\r\n");
+    fs::write(&file, &edited).unwrap();
+    succeeds(&workspace, &add);
+    let added = fs::read_to_string(&file).unwrap();
+    assert!(added.contains("\r\nOutputs:\r\n"), "{added}");
+    assert!(!added.replace("\r\n", "").contains('\n'));
+}
+
 #[test]
 fn what_cannot_be_a_function_is_told_and_nothing_is_changed() {
     let folder = tempfile::tempdir().unwrap();
     let workspace = workspace(folder.path(), &["--iac", "terraform"]);
     let before = tree(&workspace);
     for (name, said) in [
-        ("handler", "`handler` is something else already"),
-        ("Cache-Core", "`cache-core` is something else already"),
+        ("handler", "`handler` is the name of something else"),
+        ("Cache-Core", "`cache-core` is the name of something else"),
+        ("main", "`main` is the name of something else"),
+        ("match", "`match` is the name of something else"),
+        ("serde_json", "`serde_json` is the name of something else"),
+        ("my_override", "would be part of one"),
+        ("x-load", "would be part of one"),
+        ("test-x", "would be part of one"),
         ("1st", "it must start with a letter"),
     ] {
         let (error, code) = fails(&workspace, &["add", "function", name]);
@@ -179,19 +261,11 @@ fn what_cannot_be_a_function_is_told_and_nothing_is_changed() {
     );
     assert_eq!(code, 2, "{error}");
     let long = "a-name-of-thirty-seven-characters-xyz";
-    for (arguments, said) in [
-        (
-            &["add", "function", "samples"][..],
-            "something else already",
-        ),
-        (
-            &["add", "function", long],
-            "my-quotes-a-name-of-thirty-seven-characters-xyz has over 45 characters",
-        ),
-    ] {
-        let (error, _) = fails(&workspace, arguments);
-        assert!(error.contains(said), "{error}");
-    }
+    let (error, _) = fails(&workspace, &["add", "function", long]);
+    assert!(
+        error.contains("my-quotes-a-name-of-thirty-seven-characters-xyz has over 45 characters"),
+        "{error}"
+    );
     assert_eq!(tree(&workspace), before);
 
     fs::create_dir(workspace.join("price")).unwrap();
@@ -216,6 +290,11 @@ fn what_cannot_be_a_function_is_told_and_nothing_is_changed() {
         "{error}"
     );
     assert!(!workspace.join("price").exists());
+    let named = text.replace("\"my-quotes-test\"", "local.name")
+        + "\nresource \"x\" \"y\" {\n  name = \"z\"\n}\n";
+    fs::write(&main, named).unwrap();
+    let (error, _) = fails(&workspace, &["add", "function", "price", "--allow-dirty"]);
+    assert!(error.contains("with a literal name"), "{error}");
     let (error, _) = fails(folder.path(), &["add", "function", "price"]);
     assert!(error.contains("no cached-lambda.toml in"), "{error}");
 }

@@ -102,6 +102,9 @@ fn bash_completes_flags_and_their_values() {
         ("new --arch x", "x86_64"),
         ("new x --ttl-policy pe", "per-item"),
         ("new x --start m", "minimal"),
+        ("add fu", "function"),
+        ("add function x --trigger d", "direct"),
+        ("upgrade --ba", "--base"),
     ] {
         let script = format!(
             "source <('{BINARY}' completions bash)

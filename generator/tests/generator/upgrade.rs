@@ -209,7 +209,8 @@ fn a_template_of_no_release_has_its_base_in_a_commit_or_comes_beside() {
     let output = run(&workspace, &["upgrade", "--json"]);
     assert_eq!(output.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["to_settle"], serde_json::json!(["README.md"]));
+    let to_settle = report["to_settle"].as_array().unwrap();
+    assert!(to_settle.contains(&"README.md".into()), "{report}");
     let note = report["notes"][0].as_str().unwrap();
     assert!(note.contains("cached-lambda upgrade --base "), "{note}");
     assert_eq!(fs::read(workspace.join("README.md")).unwrap(), readme);
