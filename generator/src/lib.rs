@@ -1,8 +1,12 @@
-//! `cached-lambda`: makes a workspace for a Rust Lambda function with a cache in front of DynamoDB.
+//! `cached-lambda`: makes a workspace for a Rust Lambda function with a cache in front of DynamoDB, and puts that cache into
+//! what is there already.
 //!
-//! Data goes one way: the command line (`cli`, where each flag is checked), a file of `answers` and the
+//! Data goes one way. For `new`: the command line (`cli`, where each flag is checked), a file of `answers` and the
 //! `prompt`s -> answers, each allowed by its parameter (`parameters`) -> the `template` as a tree of
-//! files in memory (`render`) -> disk (`write`) and `report`.
+//! files in memory (`render`) -> disk (`write`) and `report`. For the others: what is there (`add::project`, or a
+//! `workspace` that was made here) -> edits in memory -> `changes`, which are shown, or made all together. `add` edits
+//! manifests and writes a skeleton, `function` renders another crate and its infrastructure, `upgrade` merges what the
+//! template gave then with what it gives today.
 
 /// Tells people something. Where nobody can read it there is nobody to tell that.
 macro_rules! say {

@@ -62,46 +62,58 @@ fn plan(project: &Project, add: &Add) -> Result<(Changes, Report), Error> {
     let mut report = Report::of(project, add);
     project.fits(&needs(), &["aws-sdk-dynamodb", "mem_dbg"])?;
     for name in project.optional(&NEEDED) {
-        report.note(format!("{name} is optional, and src/caches.rs needs it: name it in the feature that has the module"));
+        report.note(format!(
+            "{name} is optional, and src/caches.rs needs it: name it in the feature that has the module"
+        ));
     }
     let is_there = project.has_cache_core()?;
-    let folder = project.folder();
-    let in_package = |path: &str| match folder.as_str() {
-        "" => path.to_string(),
-        folder => format!("{folder}/{path}"),
-    };
-
-    let vendored = project.vendored();
-    match (&vendored, &add.git) {
-        (None, None) if !is_there => vendor(project, &mut changes)?,
-        (_, Some(_)) if is_there => {
-            report.note("cache-core is a dependency already: --git was left alone".into())
-        }
-        _ => {}
+    if is_there && add.git.is_some() {
+        report.note("cache-core is a dependency already: --git was left alone".into());
     }
-    let manifest_path = in_package("Cargo.toml");
-    let mut manifest = edited(&changes, &manifest_path)?;
+    depend(project, add.git.as_deref(), is_there, &mut changes)?;
+    configure(&mut changes, &mut report)?;
+    declare(project, is_there, &mut changes, &mut report)?;
+    report.note_rust_version(project);
+    Ok((changes, report))
+}
+
+/// The package's dependencies, and cache-core itself unless it is there or comes from a repository.
+fn depend(
+    project: &Project,
+    git: Option<&str>,
+    is_there: bool,
+    changes: &mut Changes,
+) -> Result<(), Error> {
+    let vendored = project.vendored();
+    if !is_there && git.is_none() && vendored.is_none() {
+        vendor(project, changes)?;
+    }
+    let path = project.below("Cargo.toml");
+    let mut manifest = edited(changes, &path)?;
     if !is_there {
-        let up = "../".repeat(folder.split('/').filter(|it| !it.is_empty()).count());
-        let source = match &add.git {
+        let up = "../".repeat(path.matches('/').count());
+        let vendored = vendored.as_deref().unwrap_or(CACHE_CORE);
+        let source = match git {
             Some(url) => ("git", url.into()),
-            None => {
-                let there = vendored.as_deref().unwrap_or(CACHE_CORE);
-                ("path", format!("{up}{there}").into())
-            }
+            None => ("path", format!("{up}{vendored}").into()),
         };
         manifest.depend(CACHE_CORE, &[source])?;
     }
     for name in NEEDED {
         if project.name_of(name).is_none() {
-            let dependency = dependency(project, &changes, name)?;
-            manifest.depend(name, &dependency)?;
+            manifest.depend(name, &dependency(project, changes, name)?)?;
         }
     }
-    changes.set(&manifest_path, Some(manifest.bytes()))?;
-    configure(&mut changes, &mut report)?;
+    Ok(changes.set(&path, Some(manifest.bytes()))?)
+}
 
-    let caches = in_package("src/caches.rs");
+/// The kinds, in a file that may be there from an earlier run.
+fn declare(
+    project: &Project,
+    is_there: bool,
+    changes: &mut Changes,
+    report: &mut Report,
+) -> Result<(), Error> {
     let name_of = |name: &str| {
         project
             .name_of(name)
@@ -118,21 +130,24 @@ fn plan(project: &Project, add: &Add) -> Result<(Changes, Report), Error> {
     };
     let text = kind::file(&report.tables(), &report.tags, &names);
     let edition = project.package.edition.as_str();
-    let text = project::formatted(&text, edition, Some(&project.root().join(&folder))).into_bytes();
-    let folder_of_module = project.root().join(in_package("src/caches/mod.rs"));
-    if !is_there && folder_of_module.exists() {
-        return Err(project::Error::Exists(folder_of_module).into());
-    }
-    match changes.read(&caches)? {
+    let text = project::formatted(&text, edition, Some(&project.path())).into_bytes();
+    let path = project.below("src/caches.rs");
+    let other =
+        [project.below("src/caches/mod.rs"), path.clone()].map(|it| project.root().join(it));
+    match changes.read(&path)? {
         // Somebody works in it already.
         Some(there) if is_there || there == text => {
-            report.declared_in(&String::from_utf8_lossy(&there))
+            report.declared_in(&String::from_utf8_lossy(&there));
+            Ok(())
         }
-        Some(_) => return Err(project::Error::Exists(project.root().join(caches)).into()),
-        None => changes.set(&caches, Some(text))?,
+        _ => match other.into_iter().find(|it| it.exists()) {
+            Some(other) => Err(project::Error::Exists(other).into()),
+            None => {
+                report.note_types(project);
+                Ok(changes.set(&path, Some(text))?)
+            }
+        },
     }
-    report.note_rust_version(project);
-    Ok((changes, report))
 }
 
 /// The least versions that cache-core needs, as its manifest says them.

@@ -184,6 +184,19 @@ impl Project {
         folder.map_or(String::new(), |folder| self.relative(folder.as_std_path()))
     }
 
+    /// A path in the package, relative to the root.
+    pub fn below(&self, path: &str) -> String {
+        match self.folder().as_str() {
+            "" => path.into(),
+            folder => format!("{folder}/{path}"),
+        }
+    }
+
+    /// The package's folder.
+    pub fn path(&self) -> PathBuf {
+        self.root().join(self.folder())
+    }
+
     pub fn runtime(&self) -> Option<Runtime> {
         runtime(&self.package)
     }

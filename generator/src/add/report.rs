@@ -28,47 +28,13 @@ pub struct Report {
 
 impl Report {
     pub fn of(project: &Project, add: &Add) -> Self {
-        let folder = project.root().join(project.folder());
-        let mut calls = reads::find(&folder, project.root());
+        let mut calls = reads::find(&project.path(), project.root());
         let file = |call: &Call| project.root().join(&call.file);
         let reads = calls.iter().filter(|call| call.is_read).map(file);
         let reads: Vec<PathBuf> = reads.collect();
         for call in calls.iter_mut().filter(|call| !call.is_read) {
-            call.becomes = match project.binary_of(&file(call)) {
-                Some(binary)
-                    if !reads
-                        .iter()
-                        .any(|read| project.binary_of(read) == Some(binary)) =>
-                {
-                    format!(
-                        "in the binary {}: a cache elsewhere has it after its TTL alone",
-                        binary.name
-                    )
-                }
-                _ => "then caches.KIND.put(key, value), or invalidate(&key) where it failed".into(),
-            };
+            call.becomes = after_a_write(project, &file(call), &reads);
         }
-        let module = project.root_of_modules(&reads).map(|target| {
-            let source = target.src_path.as_std_path();
-            let here = source.parent().unwrap_or(Path::new(""));
-            // From the file that names the module to the one that has it.
-            let steps = |below: &Path| here.strip_prefix(below).map(|it| it.components().count());
-            let way = match (steps(&folder.join("src")), steps(&folder)) {
-                (Ok(0), _) => None,
-                (Ok(up), _) => Some("../".repeat(up)),
-                (_, Ok(up)) => Some("../".repeat(up) + "src/"),
-                _ => None,
-            };
-            let path = way.map(|way| format!("#[path = \"{way}caches.rs\"]"));
-            let mut lines: Vec<_> = path.into_iter().collect();
-            if target.is_bin() {
-                lines.push("mod caches;".into());
-            } else {
-                lines.extend(["pub mod caches;".into(), "// in the binary".into()]);
-                lines.push(format!("use {}::caches;", target.name.replace('-', "_")));
-            }
-            (project.relative(source), lines)
-        });
         let kinds = match add.kinds.is_empty() {
             true => Kind::parse("items:String:Stored").into_iter().collect(),
             false => add.kinds.clone(),
@@ -79,20 +45,10 @@ impl Report {
             tags: reads::tags(&calls, project.root()),
             calls,
             notes: Vec::new(),
-            module,
+            module: module(project, &reads),
             runtime: project.runtime(),
             missing: Vec::new(),
         };
-        let types: Vec<_> = report
-            .kinds
-            .iter()
-            .map(|kind| kind.value.as_str())
-            .collect();
-        for (place, name) in reads::types(&folder, project.root(), &types) {
-            report.note(format!(
-                "{place} has a type {name}: derive MemSize there, and use it instead of the one in src/caches.rs"
-            ));
-        }
         if report.runtime.is_none() {
             report.note(
                 "neither lambda_http nor lambda_runtime is a dependency: hand caches.invocation(..) the time at which \
@@ -101,6 +57,16 @@ impl Report {
             );
         }
         report
+    }
+
+    /// Types of the package that the new file makes up once more.
+    pub fn note_types(&mut self, project: &Project) {
+        let types: Vec<_> = self.kinds.iter().map(|kind| kind.value.as_str()).collect();
+        for (place, name) in reads::types(&project.path(), project.root(), &types) {
+            self.note(format!(
+                "{place} has a type {name}: derive MemSize there, and use it instead of the one in src/caches.rs"
+            ));
+        }
     }
 
     pub fn note(&mut self, note: String) {
@@ -267,4 +233,44 @@ impl Report {
             "handler": self.handler(),
         })
     }
+}
+
+/// What has to be done after a write in a file, where there are `reads`.
+fn after_a_write(project: &Project, file: &Path, reads: &[PathBuf]) -> String {
+    let of_reads = |binary| {
+        reads
+            .iter()
+            .any(|read| project.binary_of(read) == Some(binary))
+    };
+    match project.binary_of(file) {
+        Some(binary) if !of_reads(binary) => {
+            let name = &binary.name;
+            format!("in the binary {name}: a cache elsewhere has it after its TTL alone")
+        }
+        _ => "then caches.KIND.put(key, value), or invalidate(&key) where it failed".into(),
+    }
+}
+
+/// Where `src/caches.rs` has to be named as a module, and how.
+fn module(project: &Project, reads: &[PathBuf]) -> Option<(String, Vec<String>)> {
+    let (target, folder) = (project.root_of_modules(reads)?, project.path());
+    let source = target.src_path.as_std_path();
+    // From the one file to the other.
+    let here = source.parent()?;
+    let steps = |below: &Path| here.strip_prefix(below).map(|it| it.components().count());
+    let way = match (steps(&folder.join("src")), steps(&folder)) {
+        (Ok(0), _) => None,
+        (Ok(up), _) => Some("../".repeat(up)),
+        (_, Ok(up)) => Some("../".repeat(up) + "src/"),
+        _ => None,
+    };
+    let path = way.map(|way| format!("#[path = \"{way}caches.rs\"]"));
+    let mut lines: Vec<_> = path.into_iter().collect();
+    if target.is_bin() {
+        lines.push("mod caches;".into());
+    } else {
+        lines.extend(["pub mod caches;".into(), "// in the binary".into()]);
+        lines.push(format!("use {}::caches;", target.name.replace('-', "_")));
+    }
+    Some((project.relative(source), lines))
 }
