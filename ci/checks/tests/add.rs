@@ -152,8 +152,16 @@ fn shapes() -> Vec<Shape> {
     let main = |path: &'static str| (path, BEFORE.to_string());
     vec![
         Shape {
-            name: "edition 2018, resolver 1",
+            name: "edition 2018, resolver 1, every form of a key",
             files: vec![("Cargo.toml", plain("2018")), main("src/main.rs")],
+            arguments: &[
+                "--kind=one:():One",
+                "--kind=bytes:Vec<u8>:Bytes",
+                "--kind=pairs:(Vec<u8>,String):Pair",
+                "--kind=parts:(String,String):Vec<Part>",
+                "--kind=numbers:i32:Number",
+                "--kind=rows:u8:Vec<Row>",
+            ],
             ..Shape::default()
         },
         Shape {

@@ -476,6 +476,75 @@ fn another_package_of_the_workspace_takes_the_cache_core_that_is_there() {
 }
 
 #[test]
+fn a_cache_core_that_was_moved_is_taken_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["one", "two"] {
+        function(&folder.path().join(name), DEPENDENCIES);
+        let manifest = folder.path().join(name).join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).unwrap();
+        fs::write(
+            &manifest,
+            text.replace("\"function\"", &format!("{name:?}")),
+        )
+        .unwrap();
+    }
+    let root = folder.path().join("Cargo.toml");
+    let workspace =
+        "[workspace]\nresolver = \"2\"\nmembers = [\"one\", \"two\", \"crates/cache-core\"]\n";
+    fs::write(&root, workspace.replace(", \"crates/cache-core\"", "")).unwrap();
+    succeeds(
+        folder.path(),
+        &[&["add", "--quiet", "--package", "one"], &KIND[..]].concat(),
+    );
+    fs::create_dir(folder.path().join("crates")).unwrap();
+    fs::rename(
+        folder.path().join("cache-core"),
+        folder.path().join("crates/cache-core"),
+    )
+    .unwrap();
+    fs::write(&root, workspace).unwrap();
+    let one = folder.path().join("one/Cargo.toml");
+    let text = fs::read_to_string(&one).unwrap();
+    fs::write(&one, text.replace("../cache-core", "../crates/cache-core")).unwrap();
+    succeeds(
+        folder.path(),
+        &[&["add", "--quiet", "--package", "two"], &KIND[..]].concat(),
+    );
+    let two = fs::read_to_string(folder.path().join("two/Cargo.toml")).unwrap();
+    assert!(
+        two.contains("cache-core = { path = \"../crates/cache-core\" }"),
+        "{two}"
+    );
+    assert!(!folder.path().join("cache-core").exists());
+}
+
+#[test]
+fn a_package_of_another_shape_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, package) = (folder.path().join("root"), folder.path().join("package"));
+    function(&package, DEPENDENCIES);
+    let manifest = package.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(
+        &manifest,
+        text.replace("edition", "workspace = \"../root\"\nedition"),
+    )
+    .unwrap();
+    fs::create_dir(&root).unwrap();
+    fs::write(
+        root.join("Cargo.toml"),
+        "[workspace]\nmembers = [\"../package\"]\n",
+    )
+    .unwrap();
+    let error = refused(&package, &KIND);
+    assert!(error.contains("is not below"), "{error}");
+    fs::write(&manifest, text.replace("2021", "2015")).unwrap();
+    let error = refused(&package, &KIND);
+    assert!(error.contains("is of the edition 2015"), "{error}");
+    assert!(error.contains("tip: `cargo fix --edition`"), "{error}");
+}
+
+#[test]
 fn what_it_saw_and_what_is_left_to_do_is_said() {
     let folder = tempfile::tempdir().unwrap();
     function(
