@@ -152,25 +152,13 @@ impl Changes {
     pub fn diff(&self) -> Vec<u8> {
         let mut diffs = Vec::new();
         for (path, change) in &self.files {
-            let side = |bytes: &Option<Vec<u8>>| bytes.clone().unwrap_or_default();
             let name = |side: &str, bytes: &Option<Vec<u8>>| match bytes {
                 Some(_) => format!("{side}/{path}"),
                 None => "/dev/null".into(),
             };
-            let (before, after) = (side(&change.before), side(&change.after));
-            // Only at what git takes for the end of a line.
-            let split = |bytes: &'_ [u8]| -> Vec<Vec<u8>> {
-                bytes
-                    .split_inclusive(|byte| *byte == b'\n')
-                    .map(<[u8]>::to_vec)
-                    .collect()
-            };
-            let (before, after) = (split(&before), split(&after));
-            let before: Vec<&[u8]> = before.iter().map(Vec::as_slice).collect();
-            let after: Vec<&[u8]> = after.iter().map(Vec::as_slice).collect();
-            let diff = TextDiff::configure()
-                .newline_terminated(true)
-                .diff_slices(&before, &after);
+            let (before, after) = (lines(&change.before), lines(&change.after));
+            let mut config = TextDiff::configure();
+            let diff = config.newline_terminated(true).diff_slices(&before, &after);
             let mut unified = diff.unified_diff();
             unified.header(&name("a", &change.before), &name("b", &change.after));
             // Writing to memory cannot fail.
@@ -180,12 +168,10 @@ impl Changes {
     }
 
     /// Refuses to touch what git does not have as it is now. Where there is no repository nobody asked for that.
-    pub fn refuse_uncommitted(&self, also: &[&str]) -> Result<(), Error> {
-        let changed = self.files.iter().filter(|(_, it)| it.before.is_some());
-        let changed = changed.map(|(path, _)| path.as_str());
-        let paths: Vec<_> = changed.chain(also.iter().copied()).collect();
+    /// The lockfile is cargo's, which changes it with any build.
+    pub fn refuse_uncommitted(&self) -> Result<(), Error> {
         let mut uncommitted = Vec::new();
-        for path in paths {
+        for (path, _) in self.files.iter().filter(|(_, it)| it.before.is_some()) {
             // What a link leads to is edited, in whose repository it may be.
             let file = real(&self.root.join(path));
             if file.exists() && !vcs::is_committed(&file, &self.root).map_err(Error::Git)? {
@@ -268,6 +254,12 @@ impl Changes {
         }
         Ok(())
     }
+}
+
+/// Ended only where git says that a line ends.
+fn lines(text: &Option<Vec<u8>>) -> Vec<&[u8]> {
+    let text = text.as_deref().unwrap_or_default();
+    text.split_inclusive(|byte| *byte == b'\n').collect()
 }
 
 /// Nothing is there: neither the file nor, it may be, its folder.

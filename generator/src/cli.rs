@@ -190,7 +190,7 @@ impl Edit {
             return Ok(());
         }
         if !self.allow_dirty {
-            changes.refuse_uncommitted(&lockfile)?;
+            changes.refuse_uncommitted()?;
         }
         self.confirm(list)?;
         Ok(changes.make(&lockfile, || project::resolve(changes.root()))?)

@@ -192,7 +192,7 @@ pub fn run(upgrade: &Upgrade) -> Result<(), AnyError> {
         if !changes.is_empty() {
             if !upgrade.edit.allow_dirty {
                 // Also what is ignored, or leads out of the repository.
-                changes.refuse_uncommitted(&[])?;
+                changes.refuse_uncommitted()?;
             }
             upgrade.edit.confirm(&report.list())?;
         }
@@ -245,38 +245,40 @@ fn merge_all(
         .collect();
     for path in paths {
         let old = base.and_then(|base| base.get(path));
+        let new = today.get(path);
+        if old == new {
+            continue;
+        }
         // A folder in its place is its owner's.
         if changes.root().join(path).is_dir() {
             done.push((path.clone(), Verb::Keep));
             continue;
         }
-        let (new, mine) = (today.get(path), changes.read(path)?);
-        if old == new || mine.as_ref() == new {
+        let mine = changes.read(path)?;
+        if mine.as_ref() == new {
             continue;
         }
-        let verb = match (base, old, &mine, new) {
+        let verb = match (old, &mine, new) {
             // Of the record and of cargo's lockfile nobody knows better than their tools.
-            (_, _, Some(_), Some(new)) if path == RECORD || path == VENDORED_RECORD => {
+            (_, Some(_), Some(new)) if path == RECORD || path == VENDORED_RECORD => {
                 changes.set(path, Some(new.clone()))?;
                 Verb::Replace
             }
-            (_, old, Some(mine), Some(_)) if path == "Cargo.lock" && old != Some(mine) => {
-                Verb::Keep
-            }
-            (Some(_), Some(old), Some(mine), None) if old == mine => {
+            (old, Some(mine), Some(_)) if path == "Cargo.lock" && old != Some(mine) => Verb::Keep,
+            (Some(old), Some(mine), None) if old == mine => {
                 changes.set(path, None)?;
                 Verb::Remove
             }
-            (_, _, _, None) | (Some(_), Some(_), None, _) => Verb::Keep,
-            (_, _, None, Some(new)) => {
+            (_, _, None) | (Some(_), None, _) => Verb::Keep,
+            (None, None, Some(new)) => {
                 changes.set(path, Some(new.clone()))?;
                 Verb::Add
             }
-            (_, Some(old), Some(mine), Some(new)) if old == mine => {
+            (Some(old), Some(mine), Some(new)) if old == mine => {
                 changes.set(path, Some(new.clone()))?;
                 Verb::Replace
             }
-            (_, Some(old), Some(mine), Some(new)) => match merged(path, old, mine, new)? {
+            (Some(old), Some(mine), Some(new)) => match merged(path, old, mine, new)? {
                 Some((text, is_settled)) => {
                     changes.set(path, Some(text))?;
                     if is_settled {
@@ -287,7 +289,7 @@ fn merge_all(
                 }
                 None => beside(changes, path, new)?,
             },
-            (_, None, Some(_), Some(new)) => beside(changes, path, new)?,
+            (None, Some(_), Some(new)) => beside(changes, path, new)?,
         };
         done.push((path.clone(), verb));
     }

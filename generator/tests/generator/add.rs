@@ -264,6 +264,12 @@ fn what_git_could_not_bring_back_is_not_touched() {
         "{error}"
     );
     fs::remove_dir_all(project.join(".cargo")).unwrap();
+    // cargo's lockfile is nobody's work.
+    fs::write(project.join(".gitignore"), "Cargo.lock\n").unwrap();
+    commit(&project);
+    succeeds(&project, &[&["add", "--quiet"], &KIND[..]].concat());
+    git(&project, &["checkout", "--quiet", "."]);
+    git(&project, &["clean", "--quiet", "--force", "-d"]);
     // Out of the repository.
     fs::rename(
         project.join("Cargo.toml"),
