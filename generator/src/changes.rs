@@ -148,7 +148,7 @@ impl Changes {
         lines.collect()
     }
 
-    /// As `git apply` and `patch -p1` take it.
+    /// As `git apply` takes it.
     pub fn diff(&self) -> Vec<u8> {
         let mut diffs = Vec::new();
         for (path, change) in &self.files {

@@ -41,6 +41,12 @@ fn identity(files: &'static [Source]) -> impl Iterator<Item = &'static str> {
     record.filter(|line| line.starts_with("template-"))
 }
 
+/// What names the template of today.
+pub fn hash() -> Option<&'static str> {
+    let hash = identity(SOURCES).find_map(|line| line.strip_prefix("template-hash = "));
+    hash.map(|hash| hash.trim_matches('"'))
+}
+
 /// The template that has this hash, if a release had it, or this is it.
 pub fn with_hash(hash: &str) -> Option<&'static [Source]> {
     let line = format!("template-hash = {hash:?}");

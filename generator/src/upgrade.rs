@@ -7,7 +7,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cargo_metadata::semver::Version;
 use serde::Serialize;
 
 use crate::answers::Answers;
@@ -21,11 +20,6 @@ use crate::{parameters, prompt, render, vcs};
 /// Why nothing is upgraded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error(
-        "this workspace is of {there}, which is newer than this: {}; nothing was changed",
-        here()
-    )]
-    Newer { there: String },
     #[error("{} is in no git repository, so that nobody could go back; nothing was changed", .0.display())]
     NoRepository(PathBuf),
     #[error("the commit {commit:?} is no base: {why}; nothing was changed")]
@@ -41,7 +35,6 @@ impl Error {
     /// What to do about it.
     pub fn help(&self) -> Option<String> {
         match self {
-            Error::Newer { .. } => Some("install the newest cached-lambda".into()),
             Error::NoRepository(_) => {
                 Some("`git init`, `git add .` and `git commit` first, or say --allow-dirty".into())
             }
@@ -51,7 +44,8 @@ impl Error {
                     .into(),
             ),
             Error::Conflicts { .. } => Some(
-                "look for <<<<<<< in them, and for .new files beside them; `git diff` shows the rest".into(),
+                "in a conflict the lines are marked with <<<<<<<; what cannot be merged has a .new file beside it"
+                    .into(),
             ),
             _ => None,
         }
@@ -161,10 +155,7 @@ pub fn run(upgrade: &Upgrade) -> Result<(), AnyError> {
         .template_version
         .clone()
         .unwrap_or_default();
-    let version = |text: &str| Version::parse(text).ok();
-    if version(&there) > version(here()) {
-        return Err(Error::Newer { there }.into());
-    }
+    workspace.refuse_newer()?;
     if !upgrade.edit.dry_run && !upgrade.edit.allow_dirty {
         refuse_dirty(&workspace.root)?;
     }
@@ -172,7 +163,12 @@ pub fn run(upgrade: &Upgrade) -> Result<(), AnyError> {
     let today = workspace.render(SOURCES, &answers)?;
     let base = workspace.base(upgrade.base.as_deref(), &answers, &today)?;
     if base.is_none() {
-        let first = vcs::commit_that_added(&workspace.root, RECORD);
+        let record = if workspace.is_vendored {
+            VENDORED_RECORD
+        } else {
+            RECORD
+        };
+        let first = vcs::commit_that_added(&workspace.root, record);
         let first = first.unwrap_or_else(|| "COMMIT".into());
         notes.push(format!(
             "no release had the template of this workspace, so what its owner changed is not known. Where a commit has \

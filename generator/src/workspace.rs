@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use cargo_metadata::semver::Version;
+
 use crate::add::project;
 use crate::answers::AnswersFile;
 use crate::template::{RECORD, VENDORED_RECORD};
@@ -11,6 +13,11 @@ use crate::template::{RECORD, VENDORED_RECORD};
 pub enum Error {
     #[error("no {RECORD} in {}, above it, or in a cache-core there; nothing was changed", .0.display())]
     NoRecord(PathBuf),
+    #[error(
+        "this workspace is of {there}, which is newer than this: {}; nothing was changed",
+        env!("CARGO_PKG_VERSION")
+    )]
+    Newer { there: String },
     #[error("{}: {why}; nothing was changed", .file.display())]
     Record { file: PathBuf, why: String },
 }
@@ -20,9 +27,10 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         match self {
             Error::NoRecord(_) => Some(
-                "go to a workspace that `cached-lambda new` made, or where `cached-lambda add` was"
+                "go to a workspace that `cached-lambda new` made, or into the cache-core that `cached-lambda add` made"
                     .into(),
             ),
+            Error::Newer { .. } => Some("install the newest cached-lambda".into()),
             Error::Record { .. } => None,
         }
     }
@@ -66,5 +74,15 @@ impl Workspace {
             record,
             is_vendored,
         })
+    }
+
+    /// Refuses what a later version of this made.
+    pub fn refuse_newer(&self) -> Result<(), Error> {
+        let there = self.record.template_version.clone().unwrap_or_default();
+        let version = |text: &str| Version::parse(text).ok();
+        match version(&there) > version(env!("CARGO_PKG_VERSION")) {
+            true => Err(Error::Newer { there }),
+            false => Ok(()),
+        }
     }
 }

@@ -425,6 +425,16 @@ pub fn go_together(there: &VersionReq, needed: &VersionReq, has_to_be_one: bool)
     both || (!has_to_be_one && apart())
 }
 
+/// The names of all that is built in a workspace.
+pub fn targets(root: &Path) -> Result<Vec<String>, Error> {
+    let mut command = MetadataCommand::new();
+    command.manifest_path(root.join("Cargo.toml")).no_deps();
+    let metadata = command.exec().map_err(|error| Error::Cargo(said(&error)))?;
+    let packages = metadata.workspace_packages().into_iter();
+    let targets = packages.flat_map(|package| package.targets.iter().map(|it| it.name.clone()));
+    Ok(targets.collect())
+}
+
 /// Resolves the whole workspace, which writes its `Cargo.lock`.
 pub fn resolve(root: &Path) -> Result<(), String> {
     let mut command = MetadataCommand::new();

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use heck::{ToSnakeCase, ToUpperCamelCase};
 use serde_json::json;
 
-use crate::add::is_keyword;
 use crate::add::manifest::Edited;
+use crate::add::{is_keyword, project};
 use crate::answers::Answers;
 use crate::changes::Changes;
 use crate::cli::Function;
@@ -27,6 +27,12 @@ use crate::{render, template, upgrade};
 pub enum Error {
     #[error("{} exists; nothing was changed", .0.display())]
     Exists(PathBuf),
+    #[error("the workspace has a target `{0}` already; nothing was changed")]
+    Taken(String),
+    #[error(
+        "the workspace is of another template than this, and its infrastructure, too; nothing was changed"
+    )]
+    Outdated,
     #[error("{} has a cache-core alone, and no functions; nothing was changed", .0.display())]
     Vendored(PathBuf),
     /// Of the infrastructure.
@@ -38,7 +44,8 @@ impl Error {
     /// What to do about it.
     pub fn help(&self) -> Option<String> {
         match self {
-            Error::Exists(_) => Some("choose another name".into()),
+            Error::Exists(_) | Error::Taken(_) => Some("choose another name".into()),
+            Error::Outdated => Some("`cached-lambda upgrade` first".into()),
             Error::Vendored(_) => Some("`cached-lambda add` puts the cache into a package".into()),
             Error::Infra { .. } => None,
         }
@@ -86,7 +93,7 @@ pub fn name(given: &str) -> Result<String, String> {
     Ok(name)
 }
 
-const TAKEN: &str = "alloc build core deployment deps direct domain examples function generic handler http infra lambda \
+const TAKEN: &str = "alloc build core deployment deps direct domain examples function generic handler http incremental infra lambda \
     lambda_runtime load main override production providers samples source stages std support target test tests \
     version count for_each depends_on";
 
@@ -96,6 +103,11 @@ pub fn run(function: &Function) -> Result<(), AnyError> {
     let root = &workspace.root;
     if workspace.is_vendored {
         return Err(Error::Vendored(root.clone()).into());
+    }
+    workspace.refuse_newer()?;
+    // What it makes goes together with the workflows and the scripts of today.
+    if workspace.record.template_hash.as_deref() != template::hash() {
+        return Err(Error::Outdated.into());
     }
     let name = Name {
         folder: function.name.clone(),
@@ -115,8 +127,13 @@ pub fn run(function: &Function) -> Result<(), AnyError> {
     if let Some(there) = there.find(is_it) {
         return Err(Error::Exists(there).into());
     }
+    let mut targets = project::targets(root)?.into_iter();
+    if let Some(taken) = targets.find(|it| it.to_snake_case() == name.snake) {
+        return Err(Error::Taken(taken).into());
+    }
     let theirs = workspace.record.answers.clone().or_defaults();
     let answers = of_function(function, &theirs);
+    let mut notes = Vec::new();
     let mut changes = Changes::new(root);
     let tree = render::render(SOURCES, &answers)?;
     for (path, contents) in crates::files(tree, &name, &answers) {
@@ -126,14 +143,14 @@ pub fn run(function: &Function) -> Result<(), AnyError> {
         }
     }
     if answers.get("trigger") != theirs.get("trigger") {
-        permit(&mut changes, &answers, &theirs)?;
+        notes.extend(permit(&mut changes, &answers, &theirs)?);
     }
     let manifest = changes.read("Cargo.toml")?.unwrap_or_default();
     let mut manifest = Edited::parse("Cargo.toml", &manifest)?;
     manifest.add_member(&name.folder)?;
     changes.set("Cargo.toml", Some(manifest.bytes()))?;
     match theirs.get("iac") {
-        Some("terraform") => terraform::add(&mut changes, &name, &answers, &theirs)?,
+        Some("terraform") => notes.extend(terraform::add(&mut changes, &name, &answers, &theirs)?),
         _ => sam::add(&mut changes, &name, &answers)?,
     }
 
@@ -150,17 +167,31 @@ pub fn run(function: &Function) -> Result<(), AnyError> {
         "trigger": answers.get("trigger"),
         "start": answers.get("start"),
         "files": files.collect::<Vec<_>>(),
+        "notes": notes,
         "next": [next],
     });
     let done = match edit.dry_run {
         true => "nothing was written".into(),
         false => format!("added the function {}\n\nnext:\n  {next}", name.folder),
     };
-    edit.report(&changes, &json, &format!("{}{done}", changes.summary()))
+    let notes: String = notes
+        .iter()
+        .map(|note| format!("\n\nnote: {note}"))
+        .collect();
+    edit.report(
+        &changes,
+        &json,
+        &format!("{}{done}{notes}", changes.summary()),
+    )
 }
 
-/// Lets the role that deploys make what the other trigger has: the difference between the two, into what is there.
-fn permit(changes: &mut Changes, answers: &Answers, theirs: &Answers) -> Result<(), AnyError> {
+/// Lets the role that deploys make what the other trigger has: the difference between the two, into what is there. Or
+/// notes what is left to do.
+fn permit(
+    changes: &mut Changes,
+    answers: &Answers,
+    theirs: &Answers,
+) -> Result<Option<String>, AnyError> {
     const FILE: &str = "infra/deploy-role.yaml";
     let of = |answers: &Answers| -> Result<Vec<u8>, AnyError> {
         let tree = render::render(SOURCES, answers)?.into_iter();
@@ -169,16 +200,20 @@ fn permit(changes: &mut Changes, answers: &Answers, theirs: &Answers) -> Result<
             .map(|file| file.contents);
         Ok(file.reduce(|_, last| last).unwrap_or_default())
     };
-    let (with, without, Some(there)) = (of(answers)?, of(theirs)?, changes.read(FILE)?) else {
-        return Ok(());
-    };
+    let (with, without, there) = (of(answers)?, of(theirs)?, changes.read(FILE)?);
     // What the first function's trigger has stays.
-    if with.len() > without.len()
-        && let Some((merged, true)) = upgrade::merged(FILE, &without, &there, &with)?
-    {
-        changes.set(FILE, Some(merged))?;
+    if with.len() <= without.len() {
+        return Ok(None);
     }
-    Ok(())
+    let merged = there.map(|there| upgrade::merged(FILE, &without, &there, &with));
+    if let Some(Some((merged, true))) = merged.transpose()? {
+        changes.set(FILE, Some(merged))?;
+        return Ok(None);
+    }
+    let trigger = answers.get("trigger").unwrap_or_default();
+    Ok(Some(format!(
+        "{FILE} could not be merged: let the role that deploys make what it has with `new --trigger {trigger}`"
+    )))
 }
 
 /// The workspace's answers, but for what the function has of its own.

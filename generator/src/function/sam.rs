@@ -30,8 +30,7 @@ pub fn add(changes: &mut Changes, name: &Name, answers: &Answers) -> Result<(), 
     let rendered = rendered.into_iter().find(|file| file.path.ends_with(FILE));
     let rendered =
         String::from_utf8(rendered.map_or(Vec::new(), |file| file.contents)).unwrap_or_default();
-    let project = answers.name();
-    let added = with(&there, &rendered, name, project).map_err(|why| failed(&why))?;
+    let added = with(&there, &rendered, name, answers).map_err(|why| failed(&why))?;
     let added = match has_crlf {
         true => added.replace('\n', "\r\n"),
         false => added,
@@ -90,7 +89,8 @@ fn does_mention(text: &str, name: &str) -> bool {
     mentions(name).is_some_and(|mentions| mentions.is_match(text))
 }
 
-fn with(there: &str, rendered: &str, name: &Name, project: &str) -> Result<String, String> {
+fn with(there: &str, rendered: &str, name: &Name, answers: &Answers) -> Result<String, String> {
+    let (project, trigger) = (answers.name(), answers.get("trigger").unwrap_or_default());
     let resources = entries(rendered, "Resources");
     let own = own(&resources);
     let of_function = resources.iter().filter(|entry| own.contains(entry.name));
@@ -163,12 +163,13 @@ fn with(there: &str, rendered: &str, name: &Name, project: &str) -> Result<Strin
     let rules: Vec<_> = rules.map(|rule| rule.text).collect();
 
     let mut text = there.to_string();
-    for (heading, entries, gap) in [
-        ("Parameters", parameters, ""),
-        ("Rules", rules, ""),
-        ("Conditions", conditions, ""),
-        ("Resources", of_function, "\n"),
-        ("Outputs", outputs, ""),
+    // Those of a trigger are any function's that has it.
+    for (heading, mark, entries, gap) in [
+        ("Parameters", trigger, parameters, ""),
+        ("Rules", trigger, rules, ""),
+        ("Conditions", trigger, conditions, ""),
+        ("Resources", &name.folder, of_function, "\n"),
+        ("Outputs", &name.folder, outputs, ""),
     ] {
         if entries.is_empty() {
             continue;
@@ -178,10 +179,9 @@ fn with(there: &str, rendered: &str, name: &Name, project: &str) -> Result<Strin
         }
         let there = section(&text, heading).unwrap_or_default();
         let end = there.as_ptr() as usize - text.as_ptr() as usize + there.trim_end().len();
-        let folder = &name.folder;
         let entries = entries.join(gap);
         let block = format!(
-            "\n{gap}  # >>> {folder}: by `cached-lambda add function`\n{}\n  # <<< {folder}",
+            "\n{gap}  # >>> {mark}: by `cached-lambda add function`\n{}\n  # <<< {mark}",
             entries.trim_end()
         );
         text.insert_str(end, &block);

@@ -21,7 +21,8 @@ pub fn add(
     name: &Name,
     answers: &Answers,
     theirs: &Answers,
-) -> Result<(), AnyError> {
+) -> Result<Vec<String>, AnyError> {
+    let mut takes = None;
     let is_same = answers.get("trigger") == theirs.get("trigger");
     let source = match is_same {
         true => "../..".to_string(),
@@ -33,6 +34,9 @@ pub fn add(
             let below = path.strip_prefix(FOLDER).unwrap_or_default();
             // The files of the module itself: those of no folder.
             if below.ends_with(".tf") && below.matches('/').count() == 1 {
+                if below == "/variables.tf" {
+                    takes = Some(String::from_utf8_lossy(&file.contents).into_owned());
+                }
                 add_file(
                     changes,
                     &format!("{FOLDER}/{}{below}", name.folder),
@@ -48,6 +52,7 @@ pub fn add(
         .map(|it| it.file_name().to_string_lossy().into_owned())
         .collect();
     stages.sort();
+    let mut notes = Vec::new();
     for stage in &stages {
         let main = format!("{FOLDER}/stages/{stage}/main.tf");
         let text = changes.read(&main)?.unwrap_or_default();
@@ -61,7 +66,23 @@ pub fn add(
             let why = format!("{full} has over {LONGEST} characters: choose a shorter name");
             return Err(Error::Infra { file: main, why }.into());
         }
-        let of_stage = of_stage(name, &full, &source, &first.settings);
+        let is_taken = |(argument, _): &&(String, String)| {
+            let variable = format!("variable \"{argument}\" {{");
+            argument != "shared_cache"
+                && takes
+                    .as_ref()
+                    .is_none_or(|it: &String| it.contains(&variable))
+        };
+        let settings: Vec<_> = first.settings.iter().filter(is_taken).collect();
+        let left_out = first.settings.iter().filter(|it| !is_taken(it));
+        let left_out: Vec<_> = left_out.map(|(argument, _)| argument.as_str()).collect();
+        if !left_out.is_empty() {
+            notes.push(format!(
+                "of {main} the second function has not: {}",
+                left_out.join(", ")
+            ));
+        }
+        let of_stage = of_stage(name, &full, &source, &aligned(&settings));
         add_file(
             changes,
             &format!("{FOLDER}/stages/{stage}/{}.tf", name.folder),
@@ -74,25 +95,49 @@ pub fn add(
             why: "there is no stage".into(),
         }
         .into()),
-        false => Ok(()),
+        false => Ok(notes),
     }
 }
 
 /// What a stage says of the first function.
 struct First {
     name: String,
-    /// The arguments that are not its own: keys, alarms, a VPC.
-    settings: String,
+    /// The arguments that are not its own, such as keys, alarms and a VPC: the name, and what is behind the `=`.
+    settings: Vec<(String, String)>,
 }
 
 impl First {
     fn of(main: &str) -> Option<Self> {
+        let main = main.replace("\r\n", "\n");
         let (_, block) = main.split_once("\nmodule \"function\" {\n")?;
         let (block, _) = block.split_once("\n}")?;
-        let argument = |line: &str| {
-            let name = line.strip_prefix("  ")?.split_once('=')?.0.trim();
-            Some(name.to_string()).filter(|it| !it.is_empty() && !it.starts_with([' ', '#']))
+        let argument = Regex::new(r"^  (\w+)\s*= *(.*)$").ok()?;
+        let mut arguments: Vec<(String, String)> = Vec::new();
+        for line in block.lines() {
+            match (argument.captures(line), arguments.last_mut()) {
+                (Some(found), _) => arguments.push((found[1].into(), found[2].into())),
+                // A value goes on, until the next argument or a comment between them.
+                (None, Some((_, value)))
+                    if line.starts_with("   ")
+                        || line.starts_with("  ]")
+                        || line.starts_with("  }") =>
+                {
+                    *value += &format!("\n{line}");
+                }
+                _ => {}
+            }
+        }
+        let value = |name: &str| {
+            arguments
+                .iter()
+                .find(|(it, _)| it == name)
+                .map(|(_, value)| value.clone())
         };
+        let literal = Regex::new(r#"^"([^"$]+)""#).ok()?;
+        let name = literal.captures(&value("name")?)?[1].to_string();
+        // The first function made the table, with its key.
+        let key = value("kms_key_arn").filter(|_| value("existing_table_name").is_none());
+        let key = key.filter(|_| value("existing_table_key_arn").is_none());
         let own = [
             "source",
             "name",
@@ -102,30 +147,26 @@ impl First {
             "new_version_percent",
             "stable_version",
         ];
-        let (mut settings, mut is_own) = (String::new(), true);
-        for line in block.lines() {
-            if let Some(name) = argument(line) {
-                is_own = own.contains(&name.as_str());
-            } else if line.trim().is_empty() || line.starts_with("  #") {
-                continue;
-            }
-            if !is_own {
-                settings += &format!("{line}\n");
-            }
-        }
-        let key = settings
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("kms_key_arn"));
-        if let (Some(key), false) = (key, settings.contains("existing_table_key_arn")) {
-            // The first function made the table, with its key.
-            settings += &format!("  existing_table_key_arn {}\n", key.trim_start());
-        }
-        let name = Regex::new(r#"(?m)^  name\s*=\s*"([^"$]+)"$"#).ok()?;
+        arguments.retain(|(name, _)| !own.contains(&name.as_str()));
+        arguments.extend(key.map(|key| ("existing_table_key_arn".into(), key)));
         Some(First {
-            name: name.captures(block)?[1].into(),
-            settings,
+            name,
+            settings: arguments,
         })
     }
+}
+
+/// Arguments as `terraform fmt` has them: those on one line next to each other have their values below each other.
+fn aligned(arguments: &[&(String, String)]) -> String {
+    let is_one_line = |it: &&(String, String)| !it.1.contains('\n');
+    let mut text = String::new();
+    for group in arguments.chunk_by(|one, other| is_one_line(one) && is_one_line(other)) {
+        let widest = group.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, value) in group {
+            text += &format!("  {name:<widest$} = {value}\n");
+        }
+    }
+    text
 }
 
 fn add_file(changes: &mut Changes, path: &str, contents: Vec<u8>) -> Result<(), AnyError> {

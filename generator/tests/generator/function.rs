@@ -56,8 +56,8 @@ next:
     // Without what is between the marks, and the empty lines around them, it is what it was.
     let mut is_between = false;
     let rest = after.lines().filter(|line| {
-        let begins = line.contains("# >>> price-list");
-        let ends = line.contains("# <<< price-list");
+        let begins = line.contains("# >>> ");
+        let ends = line.contains("# <<< ");
         is_between |= begins;
         let is_kept = !is_between;
         is_between &= !ends;
@@ -70,6 +70,18 @@ next:
             .collect()
     };
     assert_eq!(lines(&rest.collect::<Vec<_>>().join("\n")), lines(&before));
+    assert_eq!(
+        after
+            .matches("# >>> http-api: by `cached-lambda add function`")
+            .count(),
+        3
+    );
+    assert_eq!(
+        after
+            .matches("# >>> price-list: by `cached-lambda add function`")
+            .count(),
+        2
+    );
     for line in [
         "  PriceListFunction:",
         "        Binary: price-list",
@@ -162,29 +174,74 @@ fn a_function_has_its_stages_settings_and_may_be_deployed() {
     let stage = workspace.join("infra/terraform/stages/test");
     fs::write(stage.join("../README.md"), "ours\n").unwrap();
     let main = fs::read_to_string(stage.join("main.tf")).unwrap();
-    let settings = "  kms_key_arn = local.key\n  subnet_ids = [\n    \"a\",\n  ]\n";
-    let main = main.replace(
-        "  package             = var.package\n",
-        &format!("  package             = var.package\n{settings}"),
-    );
-    fs::write(stage.join("main.tf"), main).unwrap();
+    // One of another trigger, one that costs, a value with lines that look like arguments, and a comment.
+    let settings = "  retry_attempts      = 1\n  kms_key_arn         = local.key\n  shared_cache        = \"new\"\n  # Ours.\n  \
+                    subnet_ids = [\n    \"a\",\n  ]\n  role_path           = jsonencode({\n    name = \"a\"\n  })\n";
+    let at = "  package             = var.package\n";
+    fs::write(
+        stage.join("main.tf"),
+        main.replace(at, &format!("{at}{settings}")),
+    )
+    .unwrap();
     commit(&workspace);
-    succeeds(
+    let (_, said) = succeeds(
         &workspace,
-        &[
-            "add",
-            "function",
-            "page",
-            "--trigger",
-            "http-api",
-            "--quiet",
-        ],
+        &["add", "function", "page", "--trigger", "http-api"],
     );
+    assert!(said.contains("note: of infra/terraform/stages/test/main.tf the second function has not: retry_attempts, shared_cache"), "{said}");
     let page = fs::read_to_string(stage.join("page.tf")).unwrap();
-    let expected = format!("\n\n{settings}  existing_table_key_arn = local.key\n}}\n");
-    assert!(page.contains(&expected), "{page}");
+    let expected = "\n\n  kms_key_arn = local.key\n  subnet_ids = [\n    \"a\",\n  ]\n  role_path = jsonencode({\n    name = \
+                    \"a\"\n  })\n  existing_table_key_arn = local.key\n}\n";
+    assert!(page.contains(expected), "{page}");
     let role = fs::read_to_string(workspace.join("infra/deploy-role.yaml")).unwrap();
     assert!(role.contains("Action: apigateway:*"));
+    // Where its owner changed the same place, it is said.
+    git(&workspace, &["checkout", "--quiet", "."]);
+    git(&workspace, &["clean", "--quiet", "--force", "-d"]);
+    let ours = role.replace("Action: apigateway:*", "Action: ours:*");
+    fs::write(workspace.join("infra/deploy-role.yaml"), ours).unwrap();
+    commit(&workspace);
+    let (_, said) = succeeds(
+        &workspace,
+        &["add", "function", "page", "--trigger", "http-api"],
+    );
+    assert!(
+        said.contains("infra/deploy-role.yaml could not be merged: let the role"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_function_is_added_to_a_workspace_of_today_alone_and_takes_nobodys_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = workspace(folder.path(), &[]);
+    let record = workspace.join("cached-lambda.toml");
+    let text = fs::read_to_string(&record).unwrap();
+    let add = ["add", "function", "price", "--allow-dirty"];
+    fs::write(
+        &record,
+        text.replace("template-hash = \"", "template-hash = \"0"),
+    )
+    .unwrap();
+    let (error, _) = fails(&workspace, &add);
+    assert!(
+        error.contains("tip: `cached-lambda upgrade` first"),
+        "{error}"
+    );
+    fs::write(
+        &record,
+        text.replace("template-version = \"", "template-version = \"9"),
+    )
+    .unwrap();
+    let (error, _) = fails(&workspace, &add);
+    assert!(error.contains("tip: install the newest"), "{error}");
+    fs::write(&record, text).unwrap();
+    fs::write(workspace.join("handler/src/bin/price.rs"), "fn main() {}\n").unwrap();
+    let (error, _) = fails(&workspace, &add);
+    assert!(
+        error.contains("the workspace has a target `price` already"),
+        "{error}"
+    );
 }
 
 #[test]
