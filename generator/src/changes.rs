@@ -148,6 +148,13 @@ impl Changes {
         lines.collect()
     }
 
+    /// For scripts.
+    pub fn json(&self) -> Vec<serde_json::Value> {
+        let files = self.list();
+        let files = files.map(|(path, verb)| serde_json::json!({ "path": path, "change": verb }));
+        files.collect()
+    }
+
     /// As `git apply` takes it.
     pub fn diff(&self) -> Vec<u8> {
         let mut diffs = Vec::new();

@@ -59,7 +59,7 @@ pub struct New {
     pub flags: Answers,
     /// The folder to make it in
     #[arg(long, value_name = "DIR", default_value = ".", aliases = ["output", "destination"])]
-    #[arg(value_parser = PathBufValueParser::new().try_map(|path| path.read_dir().map(|_| path)))]
+    #[arg(value_parser = folder())]
     pub path: PathBuf,
     /// Take answers from a cached-lambda.toml; flags win
     #[arg(long, value_name = "FILE")]
@@ -127,7 +127,7 @@ pub struct Function {
     pub flags: Answers,
     /// The workspace, or a folder in it
     #[arg(long, value_name = "DIR", default_value = ".")]
-    #[arg(value_parser = PathBufValueParser::new().try_map(|path| path.read_dir().map(|_| path)))]
+    #[arg(value_parser = folder())]
     pub path: PathBuf,
     #[command(flatten)]
     pub edit: Edit,
@@ -137,7 +137,7 @@ pub struct Function {
 pub struct Upgrade {
     /// The workspace, or a folder in it
     #[arg(long, value_name = "DIR", default_value = ".")]
-    #[arg(value_parser = PathBufValueParser::new().try_map(|path| path.read_dir().map(|_| path)))]
+    #[arg(value_parser = folder())]
     pub path: PathBuf,
     /// The commit in which it is as it was made, where no release made it
     #[arg(long, value_name = "COMMIT", value_parser = NonEmptyStringValueParser::new())]
@@ -217,6 +217,11 @@ impl Edit {
 pub enum Vcs {
     Git,
     None,
+}
+
+/// A folder that is there.
+fn folder() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| path.read_dir().map(|_| path))
 }
 
 /// The flag of a parameter, which takes what [`Parameter::check`] takes.

@@ -199,7 +199,7 @@ pub fn run(upgrade: &Upgrade) -> Result<(), AnyError> {
 
 /// Everything has to be committed: what an upgrade does is looked at, and taken back, with git.
 fn refuse_dirty(root: &Path) -> Result<(), AnyError> {
-    let uncommitted = vcs::uncommitted(root, &["."]).map_err(changes::Error::Git)?;
+    let uncommitted = vcs::uncommitted(root).map_err(changes::Error::Git)?;
     match (vcs::is_in_repository(root), uncommitted) {
         (false, _) => Err(Error::NoRepository(root.to_path_buf()).into()),
         (true, files) if files.is_empty() => Ok(()),

@@ -16,12 +16,9 @@ pub enum Found {
 pub fn find(folder: &Path, name: &str) -> Found {
     let succeeds =
         |arguments: &[&str]| git(folder, arguments).is_ok_and(|output| output.status.success());
-    // A look for it and not a question to git, which denies one that is another user's.
-    let folder = dunce::canonicalize(folder).unwrap_or_default();
-    let mut above = folder.ancestors();
-    match above.find(|above| above.join(".git").exists()) {
+    match repository(folder) {
         Some(root) if !succeeds(&["check-ignore", "--quiet", &format!("{name}/")]) => {
-            Found::Inside(root.to_path_buf())
+            Found::Inside(root)
         }
         Some(_) => Found::Git,
         None if succeeds(&["--version"]) => Found::Git,
@@ -43,10 +40,20 @@ pub fn init(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// The repository that a folder is in. A look for it and not a question to git, which denies one that is another user's.
+fn repository(folder: &Path) -> Option<PathBuf> {
+    let real = dunce::canonicalize(folder).unwrap_or_default();
+    let mut above = real.ancestors();
+    Some(
+        above
+            .find(|above| above.join(".git").exists())?
+            .to_path_buf(),
+    )
+}
+
 /// Whether a folder, or one above it, is a repository.
 pub fn is_in_repository(folder: &Path) -> bool {
-    let real = dunce::canonicalize(folder).unwrap_or_default();
-    real.ancestors().any(|above| above.join(".git").exists())
+    repository(folder).is_some()
 }
 
 /// A file of a folder, as it is in a commit.
@@ -75,47 +82,36 @@ pub fn is_committed(file: &Path, root: &Path) -> Result<bool, String> {
         return Ok(!is_in_repository(root));
     }
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let status = [
-        "--literal-pathspecs",
-        "status",
-        "--porcelain",
-        "--ignored",
-        "--untracked-files=all",
-        "--",
-    ];
-    let output =
-        git(folder, &[&status[..], &[name.as_ref()]].concat()).map_err(|why| why.to_string())?;
-    match output.status.success() {
-        true => Ok(output.stdout.is_empty()),
-        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_string()),
-    }
+    Ok(status(folder, &["--ignored", "--", &name])?.is_empty())
 }
 
-/// Those of the files in `folder` that git does not have as they are now. None where there is no repository.
+/// The files in a folder that git does not have as they are now. None where there is no repository.
 ///
 /// # Errors
 /// Where there is one, and git cannot tell.
-pub fn uncommitted(folder: &Path, files: &[&str]) -> Result<Vec<String>, String> {
-    if files.is_empty() || !is_in_repository(folder) {
+pub fn uncommitted(folder: &Path) -> Result<Vec<String>, String> {
+    if !is_in_repository(folder) {
         return Ok(Vec::new());
     }
+    // Two letters and a blank before each path.
+    let said = status(folder, &["--no-renames", "-z", "--", "."])?;
+    let paths = said.split('\0').filter_map(|entry| entry.get(3..));
+    Ok(paths.map(str::to_string).collect())
+}
+
+fn status(folder: &Path, arguments: &[&str]) -> Result<String, String> {
     let status = [
         "--literal-pathspecs",
         "status",
         "--porcelain",
-        "--no-renames",
-        "-z",
         "--untracked-files=all",
-        "--",
     ];
-    let output = git(folder, &[&status, files].concat()).map_err(|why| why.to_string())?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_string());
+    let output = git(folder, &[&status, arguments].concat()).map_err(|why| why.to_string())?;
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output.status.success() {
+        true => Ok(said(&output.stdout)),
+        false => Err(said(&output.stderr).trim().to_string()),
     }
-    // Two letters and a blank before each path.
-    let said = String::from_utf8_lossy(&output.stdout);
-    let paths = said.split('\0').filter_map(|entry| entry.get(3..));
-    Ok(paths.map(str::to_string).collect())
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> io::Result<Output> {

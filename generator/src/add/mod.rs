@@ -130,7 +130,7 @@ fn declare(
     };
     let text = kind::file(&report.tables(), &report.tags, &names);
     let edition = project.package.edition.as_str();
-    let text = project::formatted(&text, edition, Some(&project.path())).into_bytes();
+    let text = project::formatted(&text, edition, &project.path()).into_bytes();
     let path = project.below("src/caches.rs");
     let other =
         [project.below("src/caches/mod.rs"), path.clone()].map(|it| project.root().join(it));

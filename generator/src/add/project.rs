@@ -340,11 +340,9 @@ impl Project {
 }
 
 /// Rust as it is formatted in a folder, where rustfmt is installed.
-pub fn formatted(text: &str, edition: &str, folder: Option<&Path>) -> String {
+pub fn formatted(text: &str, edition: &str, folder: &Path) -> String {
     let mut rustfmt = Command::new("rustfmt");
-    rustfmt
-        .args(["--edition", edition])
-        .current_dir(folder.unwrap_or(Path::new(".")));
+    rustfmt.args(["--edition", edition]).current_dir(folder);
     rustfmt
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

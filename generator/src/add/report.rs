@@ -211,9 +211,6 @@ impl Report {
     }
 
     pub fn json(&self, is_dry: bool, changes: &Changes) -> Value {
-        let files = changes
-            .list()
-            .map(|(path, verb)| json!({ "path": path, "change": verb }));
         let of = |is_read| -> Vec<&Call> {
             self.calls
                 .iter()
@@ -224,7 +221,7 @@ impl Report {
             "template_version": env!("CARGO_PKG_VERSION"),
             "package": self.package,
             "dry_run": is_dry,
-            "files": files.collect::<Vec<_>>(),
+            "files": changes.json(),
             "missing": self.missing,
             "notes": self.notes,
             "reads": of(true),

@@ -1,5 +1,7 @@
 //! The crate of a function: the template's handler under another name, with its binary as `main.rs`.
 
+use std::path::Path;
+
 use regex_lite::Regex;
 
 use crate::add::project;
@@ -8,7 +10,12 @@ use crate::function::Name;
 use crate::render::File;
 
 /// The files of the crate, and the samples that its tests use.
-pub fn files(tree: Vec<File>, name: &Name, answers: &Answers) -> Vec<(String, Vec<u8>)> {
+pub fn files(
+    tree: Vec<File>,
+    name: &Name,
+    answers: &Answers,
+    root: &Path,
+) -> Vec<(String, Vec<u8>)> {
     let samples = format!("samples/{}/", answers.get("start").unwrap_or_default());
     let files = tree.into_iter().filter_map(|file| {
         let path = file.path.to_string_lossy().replace('\\', "/");
@@ -33,7 +40,7 @@ pub fn files(tree: Vec<File>, name: &Name, answers: &Answers) -> Vec<(String, Ve
                 1,
             ),
             path if path.ends_with(".rs") => {
-                project::formatted(&renamed(&text, &name.snake), "2024", None)
+                project::formatted(&renamed(&text, &name.snake), "2024", root)
             }
             _ => text.into_owned(),
         };

@@ -136,7 +136,7 @@ pub fn run(function: &Function) -> Result<(), AnyError> {
     let mut notes = Vec::new();
     let mut changes = Changes::new(root);
     let tree = render::render(SOURCES, &answers)?;
-    for (path, contents) in crates::files(tree, &name, &answers) {
+    for (path, contents) in crates::files(tree, &name, &answers, root) {
         // The samples may be there.
         if changes.read(&path)?.is_none() {
             changes.set(&path, Some(contents))?;
@@ -157,16 +157,13 @@ pub fn run(function: &Function) -> Result<(), AnyError> {
     let edit = &function.edit;
     edit.make(&changes, &changes.summary())?;
     let next = format!("cargo test --package {}", name.folder);
-    let files = changes
-        .list()
-        .map(|(path, verb)| json!({ "path": path, "change": verb }));
     let json = json!({
         "template_version": env!("CARGO_PKG_VERSION"),
         "function": name.folder,
         "dry_run": edit.dry_run,
         "trigger": answers.get("trigger"),
         "start": answers.get("start"),
-        "files": files.collect::<Vec<_>>(),
+        "files": changes.json(),
         "notes": notes,
         "next": [next],
     });
