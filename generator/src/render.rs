@@ -1,5 +1,6 @@
 //! What the template becomes with the answers: a tree of files in memory.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use liquid::model::Value;
@@ -23,6 +24,18 @@ pub struct File {
 pub struct Error {
     file: &'static str,
     why: String,
+}
+
+/// What a template becomes, by paths with `/` between their parts on every platform.
+pub type Tree = BTreeMap<String, Vec<u8>>;
+
+/// Renders every file of a template.
+pub fn tree(files: &'static [Source], answers: &Answers) -> Result<Tree, Error> {
+    let rendered = render(files, answers)?.into_iter();
+    let path = |path: &Path| path.to_string_lossy().replace('\\', "/");
+    Ok(rendered
+        .map(|file| (path(&file.path), file.contents))
+        .collect())
 }
 
 /// Renders every file of a template, in the order of their paths.

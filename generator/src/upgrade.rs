@@ -1,7 +1,7 @@
 //! `cached-lambda upgrade`: what changed in the template since a workspace was made of it, into the workspace. What its
 //! owner did stays: each file is merged three ways, with what was rendered then as the base.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,10 @@ use crate::answers::Answers;
 use crate::changes::{self, Changes};
 use crate::cli::Upgrade;
 use crate::error::Error as AnyError;
+use crate::render::{self, Tree};
 use crate::template::{self, RECORD, SOURCES, Source, VENDORED_RECORD};
 use crate::workspace::Workspace;
-use crate::{parameters, prompt, render, vcs};
+use crate::{parameters, prompt, vcs};
 
 /// Why nothing is upgraded.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +87,6 @@ impl Verb {
     }
 }
 
-type Tree = BTreeMap<String, Vec<u8>>;
-
 impl Workspace {
     /// What a template gives here.
     fn render(&self, files: &'static [Source], answers: &Answers) -> Result<Tree, AnyError> {
@@ -102,11 +101,7 @@ impl Workspace {
             );
             return Ok(tree);
         }
-        let rendered = render::render(files, answers)?.into_iter();
-        let path = |path: &Path| path.to_string_lossy().replace('\\', "/");
-        Ok(rendered
-            .map(|file| (path(&file.path), file.contents))
-            .collect())
+        Ok(render::tree(files, answers)?)
     }
 
     /// What was rendered then: by the template of a release, or as it is in a commit that its owner names. `None`

@@ -7,20 +7,14 @@ use regex_lite::Regex;
 use crate::add::project;
 use crate::answers::Answers;
 use crate::function::Name;
-use crate::render::File;
+use crate::render::Tree;
 
 /// The files of the crate, and the samples that its tests use.
-pub fn files(
-    tree: Vec<File>,
-    name: &Name,
-    answers: &Answers,
-    root: &Path,
-) -> Vec<(String, Vec<u8>)> {
+pub fn files(tree: &Tree, name: &Name, answers: &Answers, root: &Path) -> Tree {
     let samples = format!("samples/{}/", answers.get("start").unwrap_or_default());
-    let files = tree.into_iter().filter_map(|file| {
-        let path = file.path.to_string_lossy().replace('\\', "/");
+    let files = tree.iter().filter_map(|(path, contents)| {
         if path.starts_with(&samples) {
-            return Some((path, file.contents));
+            return Some((path.clone(), contents.clone()));
         }
         let below = path.strip_prefix("handler/")?;
         // It fills the table, which the first function's does already.
@@ -32,7 +26,7 @@ pub fn files(
             // The binary's modules are where its root is.
             below => below.replace("src/bin/", "src/"),
         };
-        let text = String::from_utf8_lossy(&file.contents);
+        let text = String::from_utf8_lossy(contents);
         let text = match below.as_str() {
             "Cargo.toml" => text.replacen(
                 "name = \"handler\"",

@@ -18,9 +18,10 @@ use crate::changes::Changes;
 use crate::cli::Function;
 use crate::error::Error as AnyError;
 use crate::parameters;
+use crate::render::{self, Tree};
 use crate::template::SOURCES;
 use crate::workspace::Workspace;
-use crate::{render, template, upgrade};
+use crate::{template, upgrade};
 
 /// Why there is no function more.
 #[derive(Debug, thiserror::Error)]
@@ -135,23 +136,24 @@ pub fn run(function: &Function) -> Result<(), AnyError> {
     let answers = of_function(function, &theirs);
     let mut notes = Vec::new();
     let mut changes = Changes::new(root);
-    let tree = render::render(SOURCES, &answers)?;
-    for (path, contents) in crates::files(tree, &name, &answers, root) {
+    let tree = render::tree(SOURCES, &answers)?;
+    for (path, contents) in crates::files(&tree, &name, &answers, root) {
         // The samples may be there.
         if changes.read(&path)?.is_none() {
             changes.set(&path, Some(contents))?;
         }
     }
-    if answers.get("trigger") != theirs.get("trigger") {
-        notes.extend(permit(&mut changes, &answers, &theirs)?);
+    let is_same = answers.get("trigger") == theirs.get("trigger");
+    if !is_same {
+        notes.extend(permit(&mut changes, &tree, &answers, &theirs)?);
     }
     let manifest = changes.read("Cargo.toml")?.unwrap_or_default();
     let mut manifest = Edited::parse("Cargo.toml", &manifest)?;
     manifest.add_member(&name.folder)?;
     changes.set("Cargo.toml", Some(manifest.bytes()))?;
     match theirs.get("iac") {
-        Some("terraform") => notes.extend(terraform::add(&mut changes, &name, &answers, &theirs)?),
-        _ => sam::add(&mut changes, &name, &answers)?,
+        Some("terraform") => notes.extend(terraform::add(&mut changes, &name, &tree, is_same)?),
+        _ => sam::add(&mut changes, &name, &tree, &answers)?,
     }
 
     let edit = &function.edit;
@@ -186,18 +188,14 @@ pub fn run(function: &Function) -> Result<(), AnyError> {
 /// notes what is left to do.
 fn permit(
     changes: &mut Changes,
+    tree: &Tree,
     answers: &Answers,
     theirs: &Answers,
 ) -> Result<Option<String>, AnyError> {
     const FILE: &str = "infra/deploy-role.yaml";
-    let of = |answers: &Answers| -> Result<Vec<u8>, AnyError> {
-        let tree = render::render(SOURCES, answers)?.into_iter();
-        let file = tree
-            .filter(|file| file.path.ends_with(FILE))
-            .map(|file| file.contents);
-        Ok(file.reduce(|_, last| last).unwrap_or_default())
-    };
-    let (with, without, there) = (of(answers)?, of(theirs)?, changes.read(FILE)?);
+    let file = |tree: &Tree| tree.get(FILE).cloned().unwrap_or_default();
+    let (with, without) = (file(tree), file(&render::tree(SOURCES, theirs)?));
+    let there = changes.read(FILE)?;
     // What the first function's trigger has stays.
     if with.len() <= without.len() {
         return Ok(None);

@@ -10,12 +10,16 @@ use crate::answers::Answers;
 use crate::changes::Changes;
 use crate::error::Error as AnyError;
 use crate::function::{Error, Name};
-use crate::render;
-use crate::template::SOURCES;
+use crate::render::Tree;
 
 const FILE: &str = "infra/sam/template.yaml";
 
-pub fn add(changes: &mut Changes, name: &Name, answers: &Answers) -> Result<(), AnyError> {
+pub fn add(
+    changes: &mut Changes,
+    name: &Name,
+    tree: &Tree,
+    answers: &Answers,
+) -> Result<(), AnyError> {
     let failed = |why: &str| Error::Infra {
         file: FILE.into(),
         why: why.into(),
@@ -26,10 +30,8 @@ pub fn add(changes: &mut Changes, name: &Name, answers: &Answers) -> Result<(), 
     let there = String::from_utf8(there).map_err(|why| failed(&why.to_string()))?;
     let has_crlf = there.contains("\r\n");
     let there = there.replace("\r\n", "\n");
-    let rendered = render::render(SOURCES, answers)?;
-    let rendered = rendered.into_iter().find(|file| file.path.ends_with(FILE));
-    let rendered =
-        String::from_utf8(rendered.map_or(Vec::new(), |file| file.contents)).unwrap_or_default();
+    let rendered = tree.get(FILE).map(|it| String::from_utf8_lossy(it));
+    let rendered = rendered.unwrap_or_default();
     let added = with(&there, &rendered, name, answers).map_err(|why| failed(&why))?;
     let added = match has_crlf {
         true => added.replace('\n', "\r\n"),

@@ -5,12 +5,10 @@ use std::fs;
 
 use regex_lite::Regex;
 
-use crate::answers::Answers;
 use crate::changes::Changes;
 use crate::error::Error as AnyError;
 use crate::function::{Error, Name};
-use crate::render;
-use crate::template::SOURCES;
+use crate::render::Tree;
 
 const FOLDER: &str = "infra/terraform";
 /// What the module takes as a name.
@@ -19,28 +17,26 @@ const LONGEST: usize = 45;
 pub fn add(
     changes: &mut Changes,
     name: &Name,
-    answers: &Answers,
-    theirs: &Answers,
+    tree: &Tree,
+    is_same: bool,
 ) -> Result<Vec<String>, AnyError> {
     let mut takes = None;
-    let is_same = answers.get("trigger") == theirs.get("trigger");
     let source = match is_same {
         true => "../..".to_string(),
         false => format!("../../{}", name.folder),
     };
     if !is_same {
-        for file in render::render(SOURCES, answers)? {
-            let path = file.path.to_string_lossy().replace('\\', "/");
+        for (path, contents) in tree {
             let below = path.strip_prefix(FOLDER).unwrap_or_default();
             // The files of the module itself: those of no folder.
             if below.ends_with(".tf") && below.matches('/').count() == 1 {
                 if below == "/variables.tf" {
-                    takes = Some(String::from_utf8_lossy(&file.contents).into_owned());
+                    takes = Some(String::from_utf8_lossy(contents).into_owned());
                 }
                 add_file(
                     changes,
                     &format!("{FOLDER}/{}{below}", name.folder),
-                    file.contents,
+                    contents.clone(),
                 )?;
             }
         }
