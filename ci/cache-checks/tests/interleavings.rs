@@ -12,6 +12,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 
 use cache_core::clock::ManualClock;
 use cache_core::{Cache, Deadline, Error, Loaded, Loader};
@@ -95,14 +96,20 @@ impl Loader<char, u64> for Source {
 type TestCache = Cache<char, u64, Source>;
 
 fn cache() -> (TestCache, Source) {
-    let source = Source::default();
+    let (cache, source, _) = cache_and_clock();
+    (cache, source)
+}
+
+fn cache_and_clock() -> (TestCache, Source, Arc<ManualClock>) {
+    let (source, clock) = (Source::default(), Arc::new(ManualClock::default()));
     let cache = Cache::builder(source.clone())
-        .clock(Arc::new(ManualClock::default()))
+        .clock(clock.clone())
+        .refresh_ahead(50)
         .jitter_percent(0)
         .memory(1 << 20, |_, _| 0)
         .build()
         .unwrap();
-    (cache, source)
+    (cache, source, clock)
 }
 
 fn reader(cache: &TestCache, key: char) -> shuttle::future::JoinHandle<Option<u64>> {
@@ -208,5 +215,63 @@ fn overlapping_batches_neither_wait_for_each_other_nor_load_a_key_twice() {
             });
         },
         20_000,
+    );
+}
+
+/// What was asked for in the last half of its time, and has changed since.
+async fn ending() -> (TestCache, Source, Arc<ManualClock>) {
+    let (cache, source, clock) = cache_and_clock();
+    assert_eq!(cache.get(&'a', &Deadline::none()).await.unwrap(), Some(0));
+    clock.advance(Duration::from_secs(58));
+    assert_eq!(cache.get(&'a', &Deadline::none()).await.unwrap(), Some(0));
+    source.0.version.store(1, SeqCst);
+    (cache, source, clock)
+}
+
+fn refresh(cache: &TestCache) -> shuttle::future::JoinHandle<()> {
+    let cache = cache.clone();
+    spawn(async move { cache.refresh(&Deadline::none()).await })
+}
+
+#[test]
+fn a_refresh_that_is_cut_off_at_any_moment_keeps_nobody_waiting() {
+    shuttle::check_dfs(
+        || {
+            block_on(async {
+                let (cache, source, clock) = ending().await;
+                let refreshing = refresh(&cache);
+                yield_now().await;
+                // From now on callers wait for it.
+                clock.advance(Duration::from_secs(2));
+                let reader = reader(&cache, 'a');
+                yield_now().await;
+                refreshing.abort();
+                assert_eq!(reader.await.unwrap(), Some(1));
+                let _ = refreshing.await;
+                assert_eq!(source.0.most_in_flight.load(SeqCst), 1);
+                assert_eq!(source.0.in_flight.lock().unwrap()[&'a'], 0);
+            });
+        },
+        None,
+    );
+}
+
+#[test]
+fn an_invalidation_at_any_moment_wins_over_a_refresh() {
+    shuttle::check_dfs(
+        || {
+            block_on(async {
+                let (cache, source, _) = ending().await;
+                let refreshing = refresh(&cache);
+                yield_now().await;
+                source.0.version.store(2, SeqCst);
+                cache.invalidate(&'a');
+                let late = reader(&cache, 'a');
+                assert_eq!(late.await.unwrap(), Some(2));
+                refreshing.await.unwrap();
+                assert_eq!(cache.get(&'a', &Deadline::none()).await.unwrap(), Some(2));
+            });
+        },
+        None,
     );
 }

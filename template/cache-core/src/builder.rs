@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::ahead::Ahead;
 use crate::backoff::BackOff;
 use crate::cache::{Cache, Changing, Inner, Weigher};
 use crate::clock::{Clock, SystemClock};
@@ -48,6 +49,8 @@ impl Default for Basics {
                 stale_if_error: Duration::ZERO,
                 jitter_percent: 10,
                 near_ttl: None,
+                soft_timeout: None,
+                ahead_percent: 0,
             },
             counters: Arc::default(),
         }
@@ -97,6 +100,24 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
         self
     }
 
+    /// How long a load is waited for, from its start on, where a value past its TTL may serve instead:
+    /// as long as [`stale_if_error`](Self::stale_if_error) lets it. Default: until the deadline.
+    ///
+    /// What a caller has left behind [`Cache::refresh`](crate::Cache::refresh) waits for, so this is for who calls that after each
+    /// response: before the first call loads are waited for until the deadline.
+    pub fn soft_timeout(mut self, time: Duration) -> Self {
+        self.basics.rules.soft_timeout = Some(time);
+        self
+    }
+
+    /// The last part of an entry's time, 0 to 50 per cent, in which a hit has it read again ahead of its end: by
+    /// [`Cache::refresh`](crate::Cache::refresh), or with a load of several keys that is sent anyway, where the source reads
+    /// many keys in one request. What is fresh for less than a second is not read ahead. Default: 0, which is never.
+    pub fn refresh_ahead(mut self, percent: u8) -> Self {
+        self.basics.rules.ahead_percent = percent;
+        self
+    }
+
     /// By how much at most a TTL is randomly shortened, 0 to 50 per cent. Default: 10.
     pub fn jitter_percent(mut self, percent: u8) -> Self {
         self.basics.rules.jitter_percent = percent;
@@ -111,7 +132,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
     ///
     /// The largest entry is an eighth of the rest or 1 MiB, whichever is less; a larger value is
     /// returned and not stored. Not under the bound is what is in flight: a load's keys and answers,
-    /// while somebody waits for it; up to 1,000 hashes of keys that were invalidated during an outage;
+    /// while somebody waits for it, and what callers have left until the next
+    /// [`Cache::refresh`](crate::Cache::refresh); up to 1,000 hashes of keys that were invalidated during an outage;
     /// and what moka frees late, some 4 KB for each of the last sixteen entries evicted.
     ///
     /// The weigher is called once for each key that is loaded. It must not use the cache.
@@ -144,10 +166,16 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
         if bytes < store::LEAST_MEMORY {
             return Err(ConfigError::MemoryTooSmall(bytes));
         }
-        if self.basics.rules.jitter_percent > 50 {
-            return Err(ConfigError::JitterTooLarge(
-                self.basics.rules.jitter_percent,
-            ));
+        let Rules {
+            jitter_percent,
+            ahead_percent,
+            ..
+        } = self.basics.rules;
+        if jitter_percent > 50 {
+            return Err(ConfigError::JitterTooLarge(jitter_percent));
+        }
+        if ahead_percent > 50 {
+            return Err(ConfigError::AheadTooLarge(ahead_percent));
         }
         let Basics {
             name,
@@ -166,6 +194,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Builder<K, V, L> {
             weigher,
             counters,
             entries: reader,
+            ahead: Ahead::default(),
             changing: Mutex::new(Changing {
                 entries: writer,
                 seats: HashMap::new(),

@@ -11,13 +11,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use crate::ahead::{self, Ahead};
 use crate::backoff::{self, BackOff};
 use crate::builder::Basics;
 use crate::clock::{Clock, Reading};
-use crate::flight::{self, Flight, Ticket};
+use crate::flight::{self, Flight, Ticket, Why};
 use crate::stats::Counters;
 use crate::store::{Entry, Reader, Writer};
-use crate::ttl::{self, Freshness, Rules};
+use crate::ttl::{self, Freshness, Lifetime, Rules};
 use crate::{Builder, Deadline, Error, Found, Key, Loader, Stats, Value, lock};
 
 /// An answer for one key: the value, its absence, or why neither is known.
@@ -44,6 +45,7 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     pub counters: Arc<Counters>,
     /// For hits, which do not wait for what changes.
     pub entries: Reader<K, V>,
+    pub ahead: Ahead<K, V, L::Error>,
     /// Everything that changes. Never held across an await.
     pub changing: Mutex<Changing<K, V, L::Error>>,
 }
@@ -194,23 +196,27 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
             let near = held_back.keys().cloned().collect();
             for (keys, held_back) in [(to_load, HashMap::new()), (near, held_back)] {
                 if !keys.is_empty() {
-                    let (cache, asked) = (&self.0, keys.clone());
-                    let ticket = flight::start(cache, &mut changing, asked, held_back, deadline);
+                    let (cache, mut asked) = (&self.0, keys.clone());
+                    // One key may be another request, which takes longer and another permission.
+                    // And behind another level a key that is missing there.
+                    let is_batch = (2..ahead::MOST).contains(&asked.len());
+                    if is_batch && L::READS_TOGETHER && !L::HAS_NEAR {
+                        let room = ahead::MOST - asked.len();
+                        asked.extend(cache.to_refresh(&changing, room, &keys));
+                    }
+                    let (why, until) = (Why::Asked { held_back }, deadline);
+                    let ticket = flight::start(cache, &mut changing, asked, why, until);
                     flights.insert(ticket.flight_id(), (ticket, keys));
                 }
             }
         }
-        let landings = join_all(flights.values().map(|(ticket, _)| ticket.wait()));
+        let flights = flights.into_values();
+        let landings: Vec<_> = flights
+            .map(|(ticket, keys)| self.0.land(ticket, keys, deadline))
+            .collect();
         let start = Instant::now();
-        deadline.limit(landings).await;
-        let waited = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.0.counters.waiting_micros.add(waited);
-        for (ticket, keys) in flights.into_values() {
-            for key in keys {
-                let answer = self.0.landed(&key, &ticket, deadline);
-                answers.insert(key, answer);
-            }
-        }
+        answers.extend(join_all(landings).await.into_iter().flatten());
+        self.0.counters.waiting_micros.add_micros(start.elapsed());
         if let Some(max_age) = &deadline.max_age {
             max_age.end();
         }
@@ -272,9 +278,57 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         changing.seats = HashMap::new();
         changing.back_off.forget_all();
         drop(changing);
+        self.0.ahead.forget_left();
         // Whoever has to wait meanwhile waits for some of them alone.
         let mut hashes = self.0.entries.hashes();
         while self.0.lock().entries.remove_some(&mut hashes) {}
+    }
+
+    /// Reads again what was asked for in the [last part](Builder::refresh_ahead) of its time, in one load, and waits for
+    /// the loads that a [soft time-out](Builder::soft_timeout) has left behind, until they have landed or `until` has
+    /// passed, which ends them. At most 100 keys at once, and none that was evicted or invalidated meanwhile, or that
+    /// the back-off holds. Where the read fails, an entry stays until its time is over.
+    ///
+    /// Call it after each response, and wait for it before Lambda is asked for the next event: that is when it
+    /// freezes the environment. Once it has been called, loads are left to it.
+    ///
+    /// # Cancellation
+    /// Safe to drop: its loads end, and the next hit asks for them again.
+    pub fn refresh(&self, until: &Deadline) -> impl Future<Output = ()> + Send {
+        async move {
+            let start = Instant::now();
+            let mut tickets = self.0.ahead.take_left();
+            tickets
+                .iter_mut()
+                .for_each(|ticket| ticket.wait_anew(until));
+            if until.remaining() != Some(Duration::ZERO) {
+                let mut changing = self.0.lock();
+                let keys = self.0.to_refresh(&changing, ahead::MOST, &[]);
+                // One that hangs takes along what is in its load.
+                let at_once = if L::READS_TOGETHER { ahead::MOST } else { 1 };
+                let started = keys.chunks(at_once).map(|keys| {
+                    let keys = keys.to_vec();
+                    flight::start(&self.0, &mut changing, keys, Why::Ahead, until)
+                });
+                tickets.extend(started);
+            }
+            if tickets.is_empty() {
+                return;
+            }
+            let landings: Vec<_> = tickets.iter().map(Ticket::wait).collect();
+            until.limit(join_all(landings)).await;
+            tickets.iter().for_each(Ticket::cut_off);
+            self.0
+                .counters
+                .refreshing_micros
+                .add_micros(start.elapsed());
+        }
+    }
+
+    /// Whether [`refresh`](Self::refresh) has nothing to do.
+    pub(crate) fn is_idle(&self, until: &Deadline) -> bool {
+        let is_over = || until.remaining() == Some(Duration::ZERO);
+        !self.0.ahead.is_left() && (!self.0.ahead.is_marked() || is_over())
     }
 
     /// What this cache has done since it was built.
@@ -288,6 +342,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
             loads: counters.loads.get(),
             load_errors: counters.load_errors.get(),
             evictions: counters.evictions.get(),
+            refreshes: counters.refreshes.get(),
+            refreshing: Duration::from_micros(counters.refreshing_micros.get()),
             shared_hits: counters.shared_hits.get(),
             shared_misses: counters.shared_misses.get(),
             shared_errors: counters.shared_errors.get(),
@@ -305,21 +361,26 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (freshness, entry) = self.cached(key)?;
-        if freshness != Freshness::Fresh {
+        if self.rules.bypass() {
             return None;
         }
+        let (value, lifetime) = self.entries.value(key)?;
+        match lifetime.freshness(|| self.clock.now(), &self.rules) {
+            Freshness::Fresh => {}
+            Freshness::Ending => self.ahead.mark(self.entries.hash(key)),
+            Freshness::Stale | Freshness::Expired => return None,
+        }
         self.counters.hits.add_one();
-        self.note(Some(&entry), deadline);
-        Some(entry.value.clone())
+        self.note(Some(&lifetime), deadline);
+        Some(value)
     }
 
     /// Tells the invocation how long what it is answered is fresh.
-    fn note(&self, entry: Option<&Entry<K, V>>, deadline: &Deadline) {
-        match (&deadline.max_age, entry) {
+    fn note(&self, lifetime: Option<&Lifetime>, deadline: &Deadline) {
+        match (&deadline.max_age, lifetime) {
             (None, _) => {}
-            (Some(max_age), Some(entry)) if self.public => {
-                max_age.note(entry.lifetime.left(self.clock.now()));
+            (Some(max_age), Some(lifetime)) if self.public => {
+                max_age.note(lifetime.left(self.clock.now()));
             }
             (Some(max_age), _) => max_age.note_private(),
         }
@@ -334,7 +395,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
             return None;
         }
         let entry = self.entries.get(key)?;
-        Some((entry.lifetime.freshness(|| self.clock.now()), entry))
+        let freshness = entry.lifetime.freshness(|| self.clock.now(), &self.rules);
+        Some((freshness, entry))
     }
 
     /// The value that is still there, fresh or not.
@@ -379,6 +441,30 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         Way::Load
     }
 
+    /// Of what is marked, up to so many keys whose entries are ending still and which no load has, nor a failure, nor
+    /// `others`.
+    fn to_refresh(&self, changing: &Changing<K, V, L::Error>, most: usize, others: &[K]) -> Vec<K> {
+        let marked = self.ahead.take_marked(most);
+        let now = self.clock.now();
+        let ending = marked.into_iter().filter_map(|hash| {
+            let entry = self.entries.of_hash(hash)?;
+            let freshness = entry.lifetime.freshness(|| now, &self.rules);
+            let is_free = !changing.seats.contains_key(&entry.key)
+                && changing.back_off.error(&entry.key, now).is_none()
+                && !others.contains(&entry.key);
+            (freshness == Freshness::Ending && is_free).then(|| entry.key.clone())
+        });
+        let keys: Vec<K> = ending.collect();
+        self.counters.refreshes.add(keys.len() as u64);
+        keys
+    }
+
+    /// What may serve without a load.
+    fn usable(&self, key: &K) -> Option<(Freshness, Arc<Entry<K, V>>)> {
+        let cached = self.cached(key);
+        cached.filter(|(freshness, _)| *freshness != Freshness::Expired)
+    }
+
     /// The answer to a failure: the expired value if it may still serve, else the error.
     fn or_stale(
         &self,
@@ -386,14 +472,56 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         error: Error<L::Error>,
         deadline: &Deadline,
     ) -> Answer<V, L::Error> {
-        let cached = self.cached(key);
-        let usable = cached.filter(|(freshness, _)| *freshness != Freshness::Expired);
-        self.note(usable.as_ref().map(|(_, entry)| &**entry), deadline);
-        let (freshness, entry) = usable.ok_or(error)?;
+        let Some(usable) = self.usable(key) else {
+            self.note(None, deadline);
+            return Err(error);
+        };
+        Ok(self.serve(usable, deadline))
+    }
+
+    fn serve(
+        &self,
+        (freshness, entry): (Freshness, Arc<Entry<K, V>>),
+        deadline: &Deadline,
+    ) -> Option<V> {
+        self.note(Some(&entry.lifetime), deadline);
         if freshness == Freshness::Stale {
             self.counters.stale_served.add_one();
         }
-        Ok(entry.value.clone())
+        entry.value.clone()
+    }
+
+    /// Waits for a flight, and answers `keys` with what it brought.
+    async fn land(
+        &self,
+        ticket: Ticket<K, V, L::Error>,
+        keys: Vec<K>,
+        deadline: &Deadline,
+    ) -> Vec<(K, Answer<V, L::Error>)> {
+        // All of them or none: they come together.
+        let usable = || -> Option<Vec<_>> { keys.iter().map(|key| self.usable(key)).collect() };
+        if let Some(time) = self.rules.soft_timeout
+            && self.ahead.may_be_left()
+            && usable().is_some()
+        {
+            let landing = deadline.limit(ticket.wait());
+            let soon = Deadline::after(time.saturating_sub(ticket.flies_for()));
+            let is_late = soon.limit(landing).await.is_none();
+            // Time has passed: what may not serve any more is waited for.
+            if is_late && let Some(usable) = usable() {
+                self.ahead.leave(ticket);
+                let served = usable
+                    .into_iter()
+                    .map(|usable| Ok(self.serve(usable, deadline)));
+                return keys.into_iter().zip(served).collect();
+            }
+        }
+        deadline.limit(ticket.wait()).await;
+        let answer = |key| {
+            let answer = self.landed(&key, &ticket, deadline);
+            (key, answer)
+        };
+        keys.into_iter().map(answer).collect()
     }
 
     fn landed(
@@ -404,7 +532,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
     ) -> Answer<V, L::Error> {
         let error = match ticket.answer(key) {
             Ok(entry) => {
-                self.note(Some(&entry), deadline);
+                self.note(Some(&entry.lifetime), deadline);
                 return Ok(entry.value.clone());
             }
             Err(error) => error,

@@ -7,13 +7,16 @@
 //! | `CACHE_TTL_SECONDS` | 0..86400; 0 bypasses | 60 |
 //! | `CACHE_ABSENT_TTL_SECONDS` | 0..3600 | 5 |
 //! | `CACHE_STALE_IF_ERROR_SECONDS` | 0..86400 | 0 |
+//! | `CACHE_SOFT_TIMEOUT_MS` | 0..60000; 0 is none | 0 |
+//! | `CACHE_REFRESH_AHEAD_PERCENT` | 0..50, the last part of the TTL; 0 is never | 0 |
+//! | `CACHE_REFRESH_LIMIT_MS` | 0..10000, behind each response | 500 |
 //! | `CACHE_JITTER_PERCENT` | 0..50 | 10 |
 //! | `CACHE_MEMORY_PERCENT` | 1..80, of the function's memory less 48 MB | 25 |
 //! | `METRICS_NAMESPACE` | 1..255 characters that CloudWatch allows | the function's name |
 //! | `METRICS_INTERVAL_SECONDS` | 0..3600; 0 is off | 60 |
 //!
-//! `CACHE_<KIND>_TTL_POLICY`, `_TTL_SECONDS`, `_ABSENT_TTL_SECONDS` and `_STALE_IF_ERROR_SECONDS`
-//! are for one kind. **For each value the first that says something counts: the kind's variable, its
+//! `CACHE_<KIND>_TTL_POLICY`, `_TTL_SECONDS`, `_ABSENT_TTL_SECONDS`, `_STALE_IF_ERROR_SECONDS`,
+//! `_SOFT_TIMEOUT_MS` and `_REFRESH_AHEAD_PERCENT` are for one kind. **For each value the first that says something counts: the kind's variable, its
 //! declaration, the variable for all, the default.** A TTL that a kind states bounds it: the policy
 //! `immutable` of all others does not reach it.
 
@@ -25,6 +28,7 @@ use std::time::Duration;
 
 use crate::TtlPolicy;
 use crate::clock::{Clock, SystemClock};
+use crate::ttl::Rules;
 
 /// What the function itself takes of its memory: the process with its connections and its
 /// requests under way. Measured at 20 MB without TLS; the rest is room for large batches.
@@ -34,12 +38,17 @@ const RUNTIME_MB: u64 = 48;
 const NAMES: &str = "1 to 255 of A-Z a-z 0-9 _ -";
 
 /// What a kind has of its own: the ends of its variables' names.
-const OF_A_KIND: [&str; 4] = [
+const OF_A_KIND: [&str; 6] = [
     "ABSENT_TTL_SECONDS",
+    "REFRESH_AHEAD_PERCENT",
+    "SOFT_TIMEOUT_MS",
     "STALE_IF_ERROR_SECONDS",
     "TTL_POLICY",
     "TTL_SECONDS",
 ];
+
+/// What only all kinds together have: no misspelt variable of a kind with the name that it begins with.
+const FOR_ALL: [&str; 3] = ["JITTER_PERCENT", "MEMORY_PERCENT", "REFRESH_LIMIT_MS"];
 
 /// The variables of a process, and what is wrong with them. It is collected until the caches are
 /// made, so that whoever starts the function is told everything at once.
@@ -61,13 +70,15 @@ impl fmt::Debug for EnvironmentError {
     }
 }
 
-/// How long a kind's values live, as far as somebody said so.
+/// How long a kind's values live, and how they are read again, as far as somebody said so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stated {
     pub policy: Option<Policy>,
     pub ttl: Option<u64>,
     pub absent_ttl: Option<u64>,
     pub stale_if_error: Option<u64>,
+    pub soft_timeout_ms: Option<u64>,
+    pub ahead_percent: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +95,7 @@ pub(crate) struct Settings {
     /// In the order of the kinds.
     pub of_kinds: Vec<Stated>,
     pub jitter_percent: u8,
+    pub refresh_limit: Duration,
     /// For all caches together.
     pub cache_bytes: u64,
     pub metrics_namespace: String,
@@ -200,6 +212,7 @@ impl Environment {
         let enabled = self.switch("CACHE_ENABLED");
         let for_all = self.stated("CACHE");
         let jitter_percent = self.number("CACHE_JITTER_PERCENT", 0, 50).unwrap_or(10);
+        let refresh_limit = self.number("CACHE_REFRESH_LIMIT_MS", 0, 10_000);
         let memory_percent = self.number("CACHE_MEMORY_PERCENT", 1, 80).unwrap_or(25);
         let kinds = names
             .iter()
@@ -222,6 +235,7 @@ impl Environment {
             for_all,
             of_kinds,
             jitter_percent: jitter_percent as u8,
+            refresh_limit: Duration::from_millis(refresh_limit.unwrap_or(500)),
             cache_bytes: (memory_mb - RUNTIME_MB) * 1024 * 1024 * memory_percent / 100,
             metrics_namespace: metrics_namespace.unwrap_or_else(|| function_name.clone()),
             metrics_interval: Duration::from_secs(interval.unwrap_or(60)),
@@ -257,6 +271,8 @@ impl Environment {
             ttl: self.number(&format!("{prefix}_TTL_SECONDS"), 0, 86_400),
             absent_ttl: self.number(&format!("{prefix}_ABSENT_TTL_SECONDS"), 0, 3600),
             stale_if_error: self.number(&format!("{prefix}_STALE_IF_ERROR_SECONDS"), 0, 86_400),
+            soft_timeout_ms: self.number(&format!("{prefix}_SOFT_TIMEOUT_MS"), 0, 60_000),
+            ahead_percent: self.number(&format!("{prefix}_REFRESH_AHEAD_PERCENT"), 0, 50),
         }
     }
 
@@ -286,7 +302,7 @@ impl Environment {
                 end.is_some_and(|end| end.starts_with('_'))
             });
             match (of_kind, known) {
-                _ if OF_A_KIND.contains(&rest) => {}
+                _ if OF_A_KIND.contains(&rest) || FOR_ALL.contains(&rest) => {}
                 (Some((kind, _)), _) if kinds.iter().any(|known| known == kind) => {}
                 (Some((kind, end)), _) => {
                     let nearest = kinds.iter().min_by_key(|known| distance(known, kind));
@@ -317,17 +333,21 @@ impl Stated {
             ttl: self.ttl.or(other.ttl),
             absent_ttl: self.absent_ttl.or(other.absent_ttl),
             stale_if_error: self.stale_if_error.or(other.stale_if_error),
+            soft_timeout_ms: self.soft_timeout_ms.or(other.soft_timeout_ms),
+            ahead_percent: self.ahead_percent.or(other.ahead_percent),
         }
     }
 
     /// What holds for a kind that states `self`, and else what all do.
-    pub fn within(self, for_all: Stated) -> (TtlPolicy, Duration, Duration) {
+    pub fn within(self, for_all: Stated, jitter_percent: u8) -> Rules {
         let states_a_ttl = self.ttl.is_some() && self.policy.is_none();
         let Stated {
             policy,
             ttl,
             absent_ttl,
             stale_if_error,
+            soft_timeout_ms,
+            ahead_percent,
         } = self.or(for_all);
         let ttl = Duration::from_secs(ttl.unwrap_or(60));
         let policy = match policy.unwrap_or(Policy::Fixed) {
@@ -336,11 +356,16 @@ impl Stated {
             Policy::Immutable if !states_a_ttl => TtlPolicy::Immutable,
             Policy::Immutable | Policy::Fixed => TtlPolicy::Fixed(ttl),
         };
-        (
+        let soft_timeout_ms = soft_timeout_ms.filter(|ms| *ms > 0);
+        Rules {
             policy,
-            Duration::from_secs(absent_ttl.unwrap_or(5)),
-            Duration::from_secs(stale_if_error.unwrap_or(0)),
-        )
+            absent_ttl: Duration::from_secs(absent_ttl.unwrap_or(5)),
+            stale_if_error: Duration::from_secs(stale_if_error.unwrap_or(0)),
+            jitter_percent,
+            near_ttl: None,
+            soft_timeout: soft_timeout_ms.map(Duration::from_millis),
+            ahead_percent: ahead_percent.unwrap_or(0) as u8,
+        }
     }
 }
 

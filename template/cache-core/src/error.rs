@@ -48,4 +48,7 @@ pub enum ConfigError {
     /// More would take the sense out of the TTL.
     #[error("the jitter is {0} %; 0 to 50 are allowed")]
     JitterTooLarge(u8),
+    /// More would read an entry again before it has served half its time.
+    #[error("the last {0} % of an entry's time are to be read ahead; 0 to 50 are allowed")]
+    AheadTooLarge(u8),
 }

@@ -27,7 +27,7 @@ use crate::{Deadline, Error, Key, Loaded, Loader, Value, lock};
 const FAIR_CHANCE: Duration = Duration::from_millis(200);
 
 /// What is known of each key of a load, or why it failed as a whole.
-type Landed<K, V, E> = Arc<Result<Outcomes<K, V, E>, Error<E>>>;
+pub(crate) type Landed<K, V, E> = Arc<Result<Outcomes<K, V, E>, Error<E>>>;
 type Outcomes<K, V, E> = HashMap<K, Result<Arc<Entry<K, V>>, Error<E>>>;
 
 pub(crate) struct Flight<K, V, E> {
@@ -38,6 +38,8 @@ pub(crate) struct Flight<K, V, E> {
     started: Instant,
     /// It does not ask the source, which is left alone.
     is_near: bool,
+    /// Nobody asked for it: there is less time than a caller has.
+    is_ahead: bool,
     progress: Mutex<Progress<K, V, E>>,
 }
 
@@ -52,6 +54,8 @@ struct Progress<K, V, E> {
     next_waiter: u64,
     /// Somebody gave up after having waited for a fair time.
     in_vain: bool,
+    /// Nobody waited any more but behind a response, where there is less time than a caller has.
+    is_cut_off: bool,
     /// A failure is news even if the flight has no seat left.
     counts: bool,
 }
@@ -183,15 +187,38 @@ impl<K: Key, V: Value, E: Send + Sync + 'static> Ticket<K, V, E> {
         poll_fn(|context| self.flight.poll(self.waiter, context.waker())).await;
     }
 
-    /// The answer for `key`. A flight still in the air has missed the caller's deadline.
-    pub fn answer(&self, key: &K) -> Result<Arc<Entry<K, V>>, Error<E>> {
+    /// What the flight brought. One still in the air has missed the caller's deadline.
+    pub fn landed(&self) -> Option<Landed<K, V, E>> {
         let mut progress = lock(&self.flight.progress);
-        let Some(landed) = &progress.landed else {
+        if progress.landed.is_none() {
             progress.in_vain |= self.since.elapsed() >= FAIR_CHANCE;
-            return Err(Error::DeadlineExceeded);
-        };
-        let landed = Arc::clone(landed);
-        drop(progress);
+        }
+        progress.landed.clone()
+    }
+
+    /// Waits from now on, until `until`.
+    pub fn wait_anew(&mut self, until: &Deadline) {
+        self.since = Instant::now();
+        self.flight.until.extend(until);
+    }
+
+    /// Its waiter waits no longer behind a response. That says something about the keys of the load, and nothing
+    /// about what a caller with more time would get of others.
+    pub fn cut_off(&self) {
+        if self.landed().is_none() {
+            let mut progress = lock(&self.flight.progress);
+            progress.is_cut_off = progress.waiters.len() == 1;
+        }
+    }
+
+    /// Since when.
+    pub fn flies_for(&self) -> Duration {
+        self.flight.started.elapsed()
+    }
+
+    /// The answer for `key`.
+    pub fn answer(&self, key: &K) -> Result<Arc<Entry<K, V>>, Error<E>> {
+        let landed = self.landed().ok_or(Error::DeadlineExceeded)?;
         let outcomes = landed.as_ref().as_ref().map_err(Error::clone)?;
         // There is none only where keys that are equal hash differently.
         outcomes
@@ -225,15 +252,28 @@ impl<K, V, E> Drop for Ticket<K, V, E> {
     }
 }
 
-/// Starts one load of `keys` and gives them their seats. Nothing is sent before it is polled. Keys that are
-/// `held_back` fail like that if they are not known without the source.
+/// Why there is a load.
+pub(crate) enum Why<K, E> {
+    /// Keys that are `held_back` fail like that if they are not known without the source.
+    Asked {
+        held_back: HashMap<K, Error<E>>,
+    },
+    Ahead,
+}
+
+/// Starts one load of `keys` and gives them their seats. Nothing is sent before it is polled.
 pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
     cache: &Arc<Inner<K, V, L>>,
     changing: &mut Changing<K, V, L::Error>,
     keys: Vec<K>,
-    held_back: HashMap<K, Error<L::Error>>,
+    why: Why<K, L::Error>,
     deadline: &Deadline,
 ) -> Ticket<K, V, L::Error> {
+    let is_ahead = matches!(why, Why::Ahead);
+    let held_back = match why {
+        Why::Asked { held_back } => held_back,
+        Why::Ahead => HashMap::new(),
+    };
     let is_near = !held_back.is_empty();
     cache.counters.loads.add(u64::from(!is_near));
     let flight = Arc::new(Flight {
@@ -241,6 +281,7 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
         sent: cache.clock.now(),
         started: Instant::now(),
         is_near,
+        is_ahead,
         progress: Mutex::new(Progress {
             load: None,
             woken: true,
@@ -248,6 +289,7 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
             waiters: HashMap::new(),
             next_waiter: 0,
             in_vain: false,
+            is_cut_off: false,
             counts: false,
         }),
     });
@@ -394,13 +436,23 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
         let is_outage = !matches!(error, Error::LoaderPanicked) && !self.flight.was_cut_short();
         let (sent, now) = (self.flight.sent, self.cache.clock.now());
         let bytes = self.cache.failure_bytes(first, error);
-        let counts = lock(&self.flight.progress).counts;
+        let (counts, is_cut_off) = {
+            let progress = lock(&self.flight.progress);
+            let is_over = || self.flight.until.remaining() == Some(Duration::ZERO);
+            let is_cut_off = progress.is_cut_off || self.flight.is_ahead && is_over();
+            (progress.counts, is_cut_off)
+        };
         let keys = take(&mut self.keys);
         let mut changing = self.cache.lock();
         let freed = |key: &&K| changing.free_seat(key, &self.flight);
         let (freed, lost): (Vec<_>, Vec<_>) = keys.iter().partition(freed);
         // A load whose every key was invalidated says nothing to those who ask from then on.
-        if is_outage && (counts || !freed.is_empty()) {
+        if is_outage && is_cut_off {
+            let back_off = &mut changing.back_off;
+            for key in freed {
+                back_off.key_failed(key, error, bytes, sent, now);
+            }
+        } else if is_outage && (counts || !freed.is_empty()) {
             let back_off = &mut changing.back_off;
             back_off.load_failed(&keys, error, bytes, sent, now);
             // What was invalidated meanwhile is asked for again.

@@ -29,13 +29,10 @@ pub struct Invocation<'a> {
 
 impl<'a> Invocation<'a> {
     pub(crate) fn new(report: &'a Report, deadline_ms: u64) -> Self {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         let max_age = Arc::new(MaxAge::default());
         Invocation {
             report,
-            deadline: Deadline::after(time_to_read(deadline_ms, now)).noting(&max_age),
+            deadline: Deadline::after(time_left(deadline_ms)).noting(&max_age),
             max_age,
             failed: None,
             before: tracing::enabled!(tracing::Level::DEBUG).then(|| report.lookups()),
@@ -102,6 +99,12 @@ pub fn time_to_read(deadline_ms: u64, now: Duration) -> Duration {
         }
         _ => WITHOUT_DEADLINE,
     }
+}
+
+/// The same, from now on.
+pub(crate) fn time_left(deadline_ms: u64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    time_to_read(deadline_ms, now.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -7,19 +7,21 @@
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
 use mem_dbg::{MemSize, SizeFlags};
 
 use crate::builder::Basics;
 use crate::clock::Clock;
 use crate::dynamodb::{ItemKey, ItemLoader, Query, QueryLoader, Table, TableKey};
 use crate::environment::{Environment, EnvironmentError, Policy, Settings, Stated};
-use crate::invocation::Invocation;
+use crate::invocation::{self, Invocation};
 use crate::metrics::Metrics;
-use crate::ttl::Rules;
-use crate::{Builder, Cache, Key, LEAST_MEMORY, Loader, Stats, TtlPolicy, Value};
+use crate::{Builder, Cache, Deadline, Key, LEAST_MEMORY, Loader, Stats, TtlPolicy, Value};
 
 /// Declares the kinds of data that a function caches.
 ///
@@ -127,6 +129,13 @@ macro_rules! caches {
             /// The lines of metrics that are due. [`invocation`](Self::invocation) prints them.
             $visibility fn metrics(&self) -> ::std::vec::Vec<::std::string::String> {
                 self.report.metrics()
+            }
+
+            /// Reads again what is to be read ahead of its end, in one batch for each kind. Wait for it when a
+            /// response is with its caller, and before the next event is asked for. The invocation ends at
+            /// `deadline_ms` since the Unix epoch.
+            $visibility async fn refresh(&self, deadline_ms: u64) {
+                self.report.refresh(deadline_ms).await;
             }
 
             /// Begins an invocation that ends at `deadline_ms` since the Unix epoch. Keep what it
@@ -313,6 +322,20 @@ impl<K, V, L> Kind<K, V, L> {
         self
     }
 
+    /// A read is waited for so many milliseconds where a value past its TTL may serve instead: see
+    /// [`stale_if_error`](Self::stale_if_error).
+    pub fn soft_timeout(mut self, milliseconds: u64) -> Self {
+        self.stated.soft_timeout_ms = Some(milliseconds);
+        self
+    }
+
+    /// What is asked for in the last 20 % of its TTL is read again behind the response, so that nobody waits
+    /// for it. `CACHE_<KIND>_REFRESH_AHEAD_PERCENT` takes another part.
+    pub fn refresh_ahead(mut self) -> Self {
+        self.stated.ahead_percent = Some(20);
+        self
+    }
+
     /// Its part of the memory, against the sum of all weights. Default: 1.
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
@@ -471,7 +494,23 @@ impl Plan {
     }
 }
 
-type Registered = (&'static str, Box<dyn Fn() -> Stats + Send + Sync>);
+/// A cache of whatever types.
+trait Registered: Send + Sync {
+    fn about(&self) -> (&'static str, Stats);
+
+    /// Nothing where there is nothing to do.
+    fn refresh<'a>(&'a self, until: &'a Deadline) -> Option<BoxFuture<'a, ()>>;
+}
+
+impl<K: Key, V: Value, L: Loader<K, V>> Registered for Cache<K, V, L> {
+    fn about(&self) -> (&'static str, Stats) {
+        (self.name(), self.stats())
+    }
+
+    fn refresh<'a>(&'a self, until: &'a Deadline) -> Option<BoxFuture<'a, ()>> {
+        (!self.is_idle(until)).then(|| self.refresh(until).boxed())
+    }
+}
 
 /// The kinds, checked, as caches are made of them.
 pub struct Checked {
@@ -480,30 +519,22 @@ pub struct Checked {
     /// What is left of the memory when each kind has the least.
     spare: u64,
     weights: u64,
-    caches: Vec<Registered>,
+    caches: Vec<Box<dyn Registered>>,
 }
 
 impl Checked {
     /// Makes the cache of a kind, and registers it.
     pub fn build<C: CacheType>(&mut self, declared: Declared<C>) -> C {
         let Declared { name, kind, stated } = declared;
-        let (policy, absent_ttl, stale_if_error) = stated.within(self.settings.for_all);
-        let policy = if self.settings.enabled {
-            policy
-        } else {
-            TtlPolicy::Fixed(Duration::ZERO)
-        };
+        let mut rules = stated.within(self.settings.for_all, self.settings.jitter_percent);
+        if !self.settings.enabled {
+            rules.policy = TtlPolicy::Fixed(Duration::ZERO);
+        }
         let share = u128::from(self.spare) * u128::from(kind.weight) / u128::from(self.weights);
         let mut basics = Basics {
             name,
             clock: Arc::clone(&self.clock),
-            rules: Rules {
-                policy,
-                absent_ttl,
-                stale_if_error,
-                jitter_percent: self.settings.jitter_percent,
-                near_ttl: None,
-            },
+            rules,
             counters: Arc::default(),
         };
         let loader = (kind.prepare)(kind.loader, &mut basics);
@@ -517,9 +548,7 @@ impl Checked {
         let cache = builder
             .build()
             .unwrap_or_else(|error| unreachable!("{error}"));
-        let registered = cache.clone();
-        self.caches
-            .push((name, Box::new(move || registered.stats())));
+        self.caches.push(Box::new(cache.clone()));
         C::of(cache)
     }
 
@@ -535,21 +564,23 @@ impl Checked {
                 settings.metrics_interval,
             ),
             clock: self.clock,
+            refresh_limit: settings.refresh_limit,
         }
     }
 }
 
-/// The caches of a function, as far as their statistics go.
+/// The caches of a function, whatever their types.
 pub struct Report {
-    caches: Vec<Registered>,
+    caches: Vec<Box<dyn Registered>>,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
+    refresh_limit: Duration,
 }
 
 impl Report {
     /// What each cache has done since the environment started.
     pub fn stats(&self) -> impl ExactSizeIterator<Item = (&'static str, Stats)> {
-        self.caches.iter().map(|(name, stats)| (*name, stats()))
+        self.caches.iter().map(|cache| cache.about())
     }
 
     /// The lines of metrics that are due.
@@ -560,6 +591,30 @@ impl Report {
     /// An invocation that ends at `deadline_ms` since the Unix epoch.
     pub fn invocation(&self, deadline_ms: u64) -> Invocation<'_> {
         Invocation::new(self, deadline_ms)
+    }
+
+    /// What is to be done between a response and the freeze: see [`Cache::refresh`]. All caches at once, in the time
+    /// that the [`environment`](crate::environment) says, and not past the end of the invocation, which is at
+    /// `deadline_ms` since the Unix epoch.
+    pub async fn refresh(&self, deadline_ms: u64) {
+        if self.refresh_limit.is_zero() {
+            return;
+        }
+        let left = invocation::time_left(deadline_ms);
+        let until = Deadline::after(left.min(self.refresh_limit));
+        loop {
+            let caches = self.caches.iter();
+            let refreshes: Vec<_> = caches.filter_map(|cache| cache.refresh(&until)).collect();
+            if refreshes.is_empty() {
+                break;
+            }
+            // Behind a response a panic of a key's own code would be the end of the process, and of the cache.
+            let refreshed = AssertUnwindSafe(join_all(refreshes)).catch_unwind().await;
+            // Once more: a loader may have asked another cache, and left something there.
+            if refreshed.is_err() {
+                break;
+            }
+        }
     }
 
     pub(crate) fn error(&self, error_type: &str, status: u16) -> Option<String> {

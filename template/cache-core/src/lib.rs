@@ -130,6 +130,7 @@
 //! An environment restored from a snapshot starts with the entries and the clocks of the moment
 //! when it was taken. Register an after-restore hook that calls [`Cache::invalidate_all`].
 
+mod ahead;
 mod backoff;
 mod builder;
 mod cache;

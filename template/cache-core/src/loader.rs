@@ -13,7 +13,8 @@ pub trait Key: Hash + Eq + Clone + Debug + Send + Sync + 'static {}
 
 impl<T: Hash + Eq + Clone + Debug + Send + Sync + 'static> Key for T {}
 
-/// What a value has to be. Every hit clones it: put large ones into an [`Arc`](std::sync::Arc).
+/// What a value has to be. Every hit clones it, while others wait for that value: put large ones into an
+/// [`Arc`](std::sync::Arc).
 /// Cloning and dropping must neither use the cache nor panic.
 pub trait Value: Clone + Send + Sync + 'static {}
 
@@ -59,6 +60,10 @@ pub trait Loader<K, V>: Send + Sync + 'static {
         let _ = known;
         self.load(keys, until)
     }
+
+    /// Whether one request reads many keys. Then what is to be read ahead of its end joins a load of several keys that
+    /// is sent anyway.
+    const READS_TOGETHER: bool = false;
 
     /// Whether it can answer without its source: whether there is any use in [`load_near`](Self::load_near).
     const HAS_NEAR: bool = false;

@@ -3,7 +3,7 @@
 //!
 //! Eight metrics for each kind and one for the function: with three kinds 25 custom metrics, at the
 //! time of writing 0.30 USD each a month, 7.50 USD while the function runs. Three more for each kind with a
-//! second level. One more for each type of
+//! second level, and two for each that is read ahead of its end. One more for each type of
 //! error, and one for its version, in the hours in which there are errors.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -128,6 +128,13 @@ impl Metrics {
                 ("SharedHits", "Count", since(|it| it.shared_hits)),
                 ("SharedMisses", "Count", since(|it| it.shared_misses)),
                 ("SharedErrors", "Count", since(|it| it.shared_errors)),
+            ]);
+        }
+        if stats.refreshes > 0 || !stats.refreshing.is_zero() {
+            let time = stats.refreshing - last.refreshing;
+            metrics.extend([
+                ("CacheRefreshes", "Count", since(|it| it.refreshes)),
+                ("CacheRefreshTime", "Milliseconds", time.as_millis() as u64),
             ]);
         }
         let definitions = metrics.iter();

@@ -12,7 +12,7 @@ pub struct Stats {
     pub misses: u64,
     /// The misses that joined a load already under way.
     pub coalesced: u64,
-    /// The misses answered with an expired value, since no fresh one could be had.
+    /// The misses answered with an expired value, since no fresh one could be had, or not in time.
     pub stale_served: u64,
     /// Calls of the loader.
     pub loads: u64,
@@ -20,6 +20,10 @@ pub struct Stats {
     pub load_errors: u64,
     /// Entries that had to make room.
     pub evictions: u64,
+    /// Entries that a load was to read again ahead of their end.
+    pub refreshes: u64,
+    /// Time that [`Cache::refresh`](crate::Cache::refresh) took, added up.
+    pub refreshing: Duration,
     /// Keys that a load found in the second level; none where there is no such level.
     pub shared_hits: u64,
     /// Keys that it asked the second level for in vain.
@@ -53,6 +57,8 @@ pub(crate) struct Counters {
     pub loads: Counter,
     pub load_errors: Counter,
     pub evictions: Counter,
+    pub refreshes: Counter,
+    pub refreshing_micros: Counter,
     pub shared_hits: Counter,
     pub shared_misses: Counter,
     pub shared_errors: Counter,
@@ -69,6 +75,11 @@ impl Counter {
 
     pub fn add(&self, more: u64) {
         self.0.fetch_add(more, Relaxed);
+    }
+
+    /// Time in microseconds.
+    pub fn add_micros(&self, time: Duration) {
+        self.add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
     pub fn get(&self) -> u64 {

@@ -156,9 +156,28 @@ impl<K: Key, V: Value> Reader<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let slot = self.slots.get(&self.hasher.hash_one(key))?;
-        let entry = lock(&slot.entry).clone()?;
+        let entry = self.of_hash(self.hash(key))?;
         (entry.key.borrow() == key).then_some(entry)
+    }
+
+    /// The value of `key` and its end. A hit does not need the rest.
+    pub fn value<Q>(&self, key: &Q) -> Option<(Option<V>, Lifetime)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let slot = self.slots.get(&self.hash(key))?;
+        let entry = lock(&slot.entry);
+        let entry = entry.as_ref().filter(|entry| entry.key.borrow() == key)?;
+        Some((entry.value.clone(), entry.lifetime))
+    }
+
+    pub fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    pub fn of_hash(&self, hash: u64) -> Option<Arc<Entry<K, V>>> {
+        lock(&self.slots.get(&hash)?.entry).clone()
     }
 
     /// All that are there.
@@ -194,13 +213,13 @@ impl<K: Key, V: Value> Writer<K, V> {
             bytes: u32::try_from(entry.bytes).unwrap_or(u32::MAX),
             entry: Mutex::new(Some(Arc::clone(entry))),
         };
-        let hash = self.reader.hasher.hash_one(&entry.key);
+        let hash = self.reader.hash(&entry.key);
         self.reader.slots.insert(hash, Arc::new(slot));
         self.settle();
     }
 
     pub fn remove(&mut self, key: &K) {
-        let hash = self.reader.hasher.hash_one(key);
+        let hash = self.reader.hash(key);
         self.reader.slots.invalidate(&hash);
         self.settle();
     }

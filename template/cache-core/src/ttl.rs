@@ -41,7 +41,15 @@ pub(crate) struct Rules {
     pub jitter_percent: u8,
     /// For how long an entry is fresh in this environment at most, where there is a level behind it.
     pub near_ttl: Option<Duration>,
+    /// How long a load is waited for where a stale value may serve instead.
+    pub soft_timeout: Option<Duration>,
+    /// The last part of an entry's time, in which it is read again ahead of its end. Zero: never.
+    pub ahead_percent: u8,
 }
+
+/// What is fresh for less is not read ahead of its end. From another level come answers whose time is almost over:
+/// each would be read again in the next moment, until it is.
+const SHORTEST_AHEAD: Duration = Duration::from_secs(1);
 
 impl Rules {
     /// A TTL of zero stores nothing and serves nothing stored.
@@ -147,6 +155,13 @@ impl Rules {
         rules.judge(answer, now, 0.0, None).1.left(now)
     }
 
+    /// Whether this age is in the last part of a time.
+    fn is_ahead(&self, fresh_for: Duration, age: Duration) -> bool {
+        self.ahead_percent > 0
+            && fresh_for >= SHORTEST_AHEAD
+            && fresh_for.saturating_sub(age) <= fresh_for / 100 * u32::from(self.ahead_percent)
+    }
+
     fn is_per_item(&self) -> bool {
         matches!(self.policy, TtlPolicy::PerItem(_))
     }
@@ -181,6 +196,8 @@ pub(crate) enum Lifetime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
     Fresh,
+    /// Fresh, and in the last part of its time.
+    Ending,
     /// Only if the source fails.
     Stale,
     Expired,
@@ -193,7 +210,7 @@ impl Lifetime {
             if fresh_for.is_zero() && stale_for.is_zero())
     }
 
-    pub fn freshness(&self, now: impl FnOnce() -> Reading) -> Freshness {
+    pub fn freshness(&self, now: impl FnOnce() -> Reading, rules: &Rules) -> Freshness {
         let Lifetime::Until {
             sent,
             fresh_for,
@@ -206,6 +223,7 @@ impl Lifetime {
         let now = now();
         match now.since(sent) {
             _ if has_ended(expires_at, now) => Freshness::Expired,
+            Some(age) if age < fresh_for && rules.is_ahead(fresh_for, age) => Freshness::Ending,
             Some(age) if age < fresh_for => Freshness::Fresh,
             Some(age) if age < fresh_for.saturating_add(stale_for) => Freshness::Stale,
             _ => Freshness::Expired,
@@ -248,6 +266,8 @@ mod tests {
                 stale_if_error: Duration::ZERO,
                 jitter_percent,
                 near_ttl: None,
+                soft_timeout: None,
+                ahead_percent: 0,
             };
             rules.jittered(ttl, shorten)
         };

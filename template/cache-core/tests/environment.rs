@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cache_core::clock::ManualClock;
 use cache_core::environment::Environment;
@@ -301,6 +301,9 @@ fn everything_that_is_wrong_is_told_on_one_line_with_its_value_and_what_is_allow
         ("CACHE_TTL_SECONDS", "86401"),
         ("CACHE_ABSENT_TTL_SECONDS", "+5"),
         ("CACHE_STALE_IF_ERROR_SECONDS", ""),
+        ("CACHE_SOFT_TIMEOUT_MS", "-1"),
+        ("CACHE_REFRESH_AHEAD_PERCENT", "51"),
+        ("CACHE_REFRESH_LIMIT_MS", "10001"),
         ("CACHE_JITTER_PERCENT", "51"),
         ("CACHE_MEMORY_PERCENT", "0"),
         ("CACHE_PLAIN_TTL_SECONDS", "1s"),
@@ -337,14 +340,24 @@ fn everything_that_is_wrong_is_told_on_one_line_with_its_value_and_what_is_allow
             r#"CACHE_STALE_IF_ERROR_SECONDS is "", {}"#,
             whole("0 to 86400")
         ),
+        format!(r#"CACHE_SOFT_TIMEOUT_MS is "-1", {}"#, whole("0 to 60000")),
+        format!(
+            r#"CACHE_REFRESH_AHEAD_PERCENT is "51", {}"#,
+            whole("0 to 50")
+        ),
         format!(r#"CACHE_JITTER_PERCENT is "51", {}"#, whole("0 to 50")),
+        format!(
+            r#"CACHE_REFRESH_LIMIT_MS is "10001", {}"#,
+            whole("0 to 10000")
+        ),
         format!(r#"CACHE_MEMORY_PERCENT is "0", {}"#, whole("1 to 80")),
         format!(
             r#"CACHE_PLAIN_TTL_SECONDS is "1s", {}"#,
             whole("0 to 86400")
         ),
         "CACHE_PLAIN_WEIGHT is no variable of a kind, allowed: CACHE_PLAIN_ and one of \
-         ABSENT_TTL_SECONDS, STALE_IF_ERROR_SECONDS, TTL_POLICY, TTL_SECONDS"
+         ABSENT_TTL_SECONDS, REFRESH_AHEAD_PERCENT, SOFT_TIMEOUT_MS, STALE_IF_ERROR_SECONDS, TTL_POLICY, \
+         TTL_SECONDS"
             .into(),
         "CACHE_STURDIE_TTL_SECONDS names no kind, did you mean CACHE_STURDY_TTL_SECONDS? \
          The kinds are plain, short, ends, kept, sturdy, zero"
@@ -357,6 +370,102 @@ fn everything_that_is_wrong_is_told_on_one_line_with_its_value_and_what_is_allow
         ),
     ];
     assert_eq!(parts, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_ahead_and_for_how_long_it_is_waited_for_is_a_kinds_own() {
+    caches! {
+        struct Ahead(source: Source) {
+            hot: Numbers = Kind::of(source.numbers()).ttl(10).refresh_ahead();
+            plain: Numbers = Kind::of(source.numbers()).ttl(10);
+        }
+    }
+    // The second from which on somebody asked, and what was asked for then is new.
+    async fn refreshed(variables: &[(&str, &str)]) -> [u32; 2] {
+        let clock = Arc::new(ManualClock::default());
+        let exactly = [("CACHE_JITTER_PERCENT", "0")].into_iter();
+        let variables = exactly.chain(variables.iter().copied());
+        let environment = Environment::of(variables).with_clock(clock.clone());
+        let caches = Ahead::new(environment, Source::default()).unwrap();
+        let mut seconds = [0; 2];
+        for (cache, second) in [&caches.hot, &caches.plain].into_iter().zip(&mut seconds) {
+            loop {
+                cache.get("a", &Deadline::none()).await.unwrap();
+                caches.refresh(0).await;
+                if cache.stats().loads > 1 {
+                    break;
+                }
+                clock.advance(SECOND);
+                *second += 1;
+            }
+        }
+        seconds
+    }
+    assert_eq!(refreshed(&[]).await, [8, 10]);
+    let all = ("CACHE_REFRESH_AHEAD_PERCENT", "50");
+    assert_eq!(refreshed(&[all]).await, [8, 5]);
+    let hot = ("CACHE_HOT_REFRESH_AHEAD_PERCENT", "0");
+    assert_eq!(refreshed(&[all, hot]).await, [10, 5]);
+    let never = ("CACHE_REFRESH_LIMIT_MS", "0");
+    assert_eq!(refreshed(&[all, never]).await, [10, 10]);
+    let off = ("CACHE_ENABLED", "false");
+    assert_eq!(refreshed(&[all, off]).await, [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_read_is_waited_for_as_long_as_the_kind_says_and_behind_the_response_to_its_limit() {
+    /// Answers each key once, and then no more.
+    #[derive(Clone, Default)]
+    struct Stalling(Source);
+    caches! {
+        struct Caches(source: Stalling) {
+            slow: Numbers = Kind::of(source.numbers()).ttl(10).stale_if_error(60).soft_timeout(30);
+        }
+    }
+    impl Stalling {
+        fn numbers(&self) -> FromFn<String, u32, &'static str> {
+            let source = self.clone();
+            from_fn(move |_: String, _| {
+                let load = source.0.0.0.fetch_add(1, Relaxed) + 1;
+                async move {
+                    if load > 1 {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok(Some(load))
+                }
+            })
+        }
+    }
+    for (variables, invocation_ms, soft, behind) in [
+        (&[][..], 60_000, 30, 500),
+        (&[("CACHE_SOFT_TIMEOUT_MS", "50")], 60_000, 30, 500),
+        (&[("CACHE_SLOW_SOFT_TIMEOUT_MS", "50")], 60_000, 50, 500),
+        (&[("CACHE_REFRESH_LIMIT_MS", "70")], 60_000, 30, 70),
+        // It ends before the invocation does.
+        (&[], 500, 30, 300),
+    ] {
+        let clock = Arc::new(ManualClock::default());
+        let environment = Environment::of(variables.iter().copied()).with_clock(clock.clone());
+        let caches = Caches::new(environment, Stalling::default()).unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let deadline = now.as_millis() as u64 + invocation_ms;
+        let invocation = caches.invocation(deadline);
+        caches.refresh(deadline).await;
+        caches.slow.get("a", invocation.deadline()).await.unwrap();
+        clock.advance(11 * SECOND);
+        let start = tokio::time::Instant::now();
+        let stale = caches.slow.get("a", invocation.deadline()).await;
+        assert_eq!(stale.unwrap(), Some(1));
+        assert_eq!(start.elapsed().as_millis(), soft, "{variables:?}");
+        let start = tokio::time::Instant::now();
+        caches.refresh(deadline).await;
+        let waited = start.elapsed().as_millis();
+        // The invocation's end is by the wall clock, which goes on meanwhile.
+        assert!(
+            waited <= behind && waited + 100 > behind,
+            "{variables:?}: {waited}"
+        );
+    }
 }
 
 #[test]

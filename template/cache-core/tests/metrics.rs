@@ -143,3 +143,27 @@ fn an_error_makes_no_line_where_metrics_are_off() {
     let now = ManualClock::default().now();
     assert_eq!(metrics(Duration::ZERO).error("Internal", 500, now), None);
 }
+
+#[test]
+fn what_was_read_ahead_is_told_of_a_cache_that_does_that() {
+    let (metrics, clock) = (metrics(INTERVAL), ManualClock::default());
+    let ahead = |refreshes, milliseconds| Stats {
+        refreshes,
+        refreshing: Duration::from_millis(milliseconds),
+        ..stats(1)
+    };
+    for (stats, told) in [
+        (ahead(0, 0), None),
+        (ahead(3, 12), Some((3, 12))),
+        (ahead(4, 512), Some((1, 500))),
+        // What a soft time-out left behind.
+        (ahead(4, 530), Some((0, 18))),
+    ] {
+        let lines = metrics.lines([("customers", stats)].into_iter(), clock.now());
+        let line: Value = serde_json::from_str(&lines[0]).unwrap();
+        let of = |name: &str| line.get(name).and_then(Value::as_u64);
+        let found = of("CacheRefreshes").zip(of("CacheRefreshTime"));
+        assert_eq!(found, told);
+        clock.advance(INTERVAL);
+    }
+}

@@ -155,6 +155,7 @@ impl<K, T: DeserializeOwned> ItemLoader<K, T> {
 
 impl<K: Key, T: DeserializeOwned + Send + Sync + 'static> Loader<K, Arc<T>> for ItemLoader<K, T> {
     type Error = ReadError;
+    const READS_TOGETHER: bool = true;
 
     async fn load(
         &self,

@@ -591,6 +591,7 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> Loader<K, V>
         Ok(shared)
     }
 
+    const READS_TOGETHER: bool = L::READS_TOGETHER;
     const HAS_NEAR: bool = true;
 
     async fn load_near(&self, keys: Vec<K>, until: Deadline) -> Loaded<K, V, L::Error> {

@@ -13,4 +13,5 @@ mod misuse;
 mod sources;
 mod staleness;
 mod support;
+mod tail;
 mod writes;

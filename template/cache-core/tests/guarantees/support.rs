@@ -33,6 +33,7 @@ pub struct Call {
 
 impl Loader<String, u32> for Source {
     type Error = Broken;
+    const READS_TOGETHER: bool = true;
 
     async fn load(&self, keys: Vec<String>, until: Deadline) -> Result<Batch, Broken> {
         self.reload(keys, &|_| None, until).await
