@@ -23,18 +23,19 @@ use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
 use experiments::{
-    cold_start, data_point, environments, generator, hit_path, memory, popularity, stampede,
-    warm_up,
+    cold_start, data_point, environments, expiry, generator, hit_path, memory, popularity,
+    stampede, warm_up,
 };
 use report::{Report, Section};
 use setting::{Outcome, PROFILE, Setting};
 
 type Experiment = (&'static str, fn(&Setting) -> Outcome<Section>);
 
-const EXPERIMENTS: [Experiment; 9] = [
+const EXPERIMENTS: [Experiment; 10] = [
     (data_point::NAME, data_point::run),
     (popularity::NAME, popularity::run),
     (environments::NAME, environments::run),
+    (expiry::NAME, expiry::run),
     (hit_path::NAME, hit_path::run),
     (stampede::NAME, stampede::run),
     (memory::NAME, memory::run),

@@ -6,9 +6,9 @@ use lambda_http::lambda_runtime::run_concurrent;
 use lambda_http::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
-#[tokio::main]
+// On one thread, as the handler does it.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let echo = |event: LambdaEvent<Box<RawValue>>| async { Ok::<_, Infallible>(event.payload) };
-    // As the handler does it.
-    tokio::spawn(run_concurrent(service_fn(echo))).await?
+    run_concurrent(service_fn(echo)).await
 }

@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use cache_core::Deadline;
 use handler::lambda;
-use lambda_http::lambda_runtime::run_concurrent;
+use lambda_http::lambda_runtime::Runtime;
 use lambda_http::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
 const NOBODYS: &str = r#"{"customer_id":"nobody","lines":[{"sku":"none","quantity":1}]}"#;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    lambda::run(async {
-        let caches = lambda::caches().await?;
+fn main() -> ExitCode {
+    lambda::run(async |caches| {
         let soon = Deadline::after(Duration::from_secs(2));
         // There is no such customer: it ends with an error.
         let _ = handler::answer(&caches, NOBODYS, &soon).await;
@@ -27,7 +25,6 @@ async fn main() -> ExitCode {
                 answer.await.map_err(|error| error.to_string())
             }
         };
-        run_concurrent(service_fn(answer)).await
+        Ok(Runtime::new(service_fn(answer)))
     })
-    .await
 }

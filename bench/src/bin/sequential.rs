@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 type Item = HashMap<String, AttributeValue>;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_http::tracing::init_default_subscriber();
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;

@@ -28,6 +28,7 @@ const ANOTHER_STORE: &str = "**Another store:** quick_cache was put in moka's pl
 
 const OURS: &str = "cache-core";
 const FLOOR: &str = "moka::sync and two clocks";
+const AMALGAM: &str = "amalgam-cache, get_or_set";
 const MANY: &str = "cache-core, get_many(10), for each key";
 const TTL: Duration = Duration::from_secs(3600);
 
@@ -77,6 +78,7 @@ fn contenders(keys: &[String]) -> Outcome<Vec<(&'static str, Get)>> {
         .ttl(TTL)
         .build()?;
     let cached = Mutex::new(cached);
+    let amalgam: amalgam::Cache<Value> = amalgam::Cache::builder().try_build()?;
     let naive = Mutex::new(HashMap::new());
     for key in keys {
         moka.insert(key.clone(), value());
@@ -84,6 +86,8 @@ fn contenders(keys: &[String]) -> Outcome<Vec<(&'static str, Get)>> {
         quick.insert(key.clone(), value());
         foyer.insert(key.clone(), value());
         insert(&cached, key, value());
+        let set = get_or_set(&amalgam, key);
+        set.ok_or("a value that is there was waited for")?;
         held(&naive).insert(key.clone(), (value(), Instant::now()));
     }
     moka.run_pending_tasks();
@@ -128,6 +132,10 @@ fn contenders(keys: &[String]) -> Outcome<Vec<(&'static str, Get)>> {
             Box::new(move |keys, index| Some(foyer.get(&keys[index])?.value().clone())),
         ),
         (
+            AMALGAM,
+            Box::new(move |keys, index| get_or_set(&amalgam, &keys[index])),
+        ),
+        (
             "cached, LRU and TTL in a Mutex",
             Box::new(move |keys, index| look_up(&cached, &keys[index])),
         ),
@@ -140,6 +148,15 @@ fn contenders(keys: &[String]) -> Outcome<Vec<(&'static str, Get)>> {
             }),
         ),
     ])
+}
+
+fn get_or_set(cache: &amalgam::Cache<Value>, key: &str) -> Option<Value> {
+    let factory = |_| async { Ok::<_, Infallible>(Arc::new([1; 64])) };
+    cache
+        .get_or_set(key, factory)
+        .into_future()
+        .now_or_never()?
+        .ok()
 }
 
 type Cached = cached::stores::LruTtlCache<String, Value>;

@@ -3,6 +3,7 @@
 pub mod cold_start;
 pub mod data_point;
 pub mod environments;
+pub mod expiry;
 pub mod generator;
 pub mod hit_path;
 pub mod memory;

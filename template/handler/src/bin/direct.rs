@@ -3,17 +3,15 @@
 use std::process::ExitCode;
 
 use handler::{Answer, Caches, lambda};
-use lambda_http::lambda_runtime::{Diagnostic, run_concurrent};
+use lambda_http::lambda_runtime::{Diagnostic, Runtime};
 use lambda_http::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    lambda::run(async {
-        let caches = lambda::caches().await?;
-        run_concurrent(service_fn(move |event| answer(caches.clone(), event))).await
+fn main() -> ExitCode {
+    lambda::run(async |caches| {
+        let answer = move |event| answer(caches.clone(), event);
+        Ok(Runtime::new(service_fn(answer)))
     })
-    .await
 }
 
 // Raw JSON: what is no valid request is for the function to say, whatever JSON it is.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use handler::{Caches, Error, lambda};
 use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use lambda_http::lambda_runtime::layers::TracingLayer;
 use lambda_http::{Body, Request, RequestExt, Response, service_fn};
 use serde::Serialize;
 use serde_json::json;
@@ -68,20 +67,15 @@ impl From<Error> for Refusal {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    lambda::run(async {
-        let caches = lambda::caches().await?;
+fn main() -> ExitCode {
+    lambda::run(async |caches| {
         let answer = move |request| {
             let caches = caches.clone();
             // Every error is a response.
             async move { Ok::<_, Infallible>(answer(&caches, request).await) }
         };
-        // This is `lambda_http::run_concurrent`, whose future the compiler cannot prove to be `Send`.
-        let runtime = lambda_http::runtime_concurrent(service_fn(answer));
-        runtime.layer(TracingLayer::new()).run_concurrent().await
+        Ok(lambda_http::runtime_concurrent(service_fn(answer)))
     })
-    .await
 }
 
 async fn answer(caches: &Caches, mut request: Request) -> Response<Body> {
