@@ -193,13 +193,15 @@ fn section(series: &[Series], rounds: usize, own: &Samples) -> Section {
                 "Warm against no cache and one read after another: **{}**. Beside the floor, {} \
                  remain on the warm path; the handler's own work, from the event's text to the answer's, is \
                  {} of them, \
-                 in a loop. Both run as a task of their own. **What was found:** under `#[tokio::main]` alone a function \
+                 in a loop. Both run on one thread. **What was found:** under `#[tokio::main]` alone a function \
                  runs on the main thread, to which another one hands each event. As a task it runs on the \
                  thread that waits for the sockets: in turns with each other a warm invocation took 105 \
-                 instead of 136 µs, its 99th percentile 174 instead of 301 µs. Without any log it took \
-                 6 µs less. On one core (`taskset -c 0`), where no thread \
-                 wakes another core, a warm invocation took 38 µs and an echo 29: half of what remains is the \
-                 handler's own work, and that alone is 15 % of an echo, which reads and writes no JSON.",
+                 instead of 136 µs, its 99th percentile 174 instead of 301 µs. One thread instead of that task \
+                 among several makes no further difference here, and shortens the start. What remains is no \
+                 thread's: on the core of its caller, where none is woken, a warm invocation took 54 µs and an echo \
+                 38. Of the 16 between them 4 are the handler's own work, 4 the span that gives each line of the \
+                 log its invocation, and the rest reads and writes three times as much JSON as an echo, which \
+                 decodes none of it.",
                 times(sequential.ratio(warm, 50.0).median),
                 time((p50(warm).median - p50(echo).median).max(0.0)),
                 time(own.percentile(50.0)),

@@ -147,13 +147,15 @@ async fn simulate(
             continue;
         }
         sleep_until(next).await;
+        // The timer ends in whole milliseconds.
+        let began = Instant::now();
         let item = zipf.draw(&mut choices);
         cache
             .get(&item, &Deadline::after(Duration::from_secs(10)))
             .await?;
-        waits.0.push(next.elapsed().as_secs_f64() * 1e3);
+        waits.0.push(began.elapsed().as_secs_f64() * 1e3);
         cache.refresh(&Deadline::after(LIMIT)).await;
-        billed += next.elapsed().as_secs_f64() * 1e3;
+        billed += began.elapsed().as_secs_f64() * 1e3;
     }
     let a_thousand = 1000.0 / waits.0.len() as f64;
     Ok(Simulated {
@@ -232,7 +234,18 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
                  comes on top. The tail is that of the reads from which the network's time is taken.",
             SOFT.as_millis(),
             STALE.as_secs(),
-        )],
+
+            "**Where they pay.** Refresh ahead where each item is asked for many times in a TTL: with 10 items, \
+             10 invocations a second and a TTL of 60 s not one caller in a thousand waits any more, for a fifth \
+             more reads and billed time for them. A soft time-out where DynamoDB is slow now and then: it costs \
+             nothing else, and a stall of a second is 10 ms for callers of what is there."
+                .into(),
+            "**Where they do not.** Most callers who wait do so for what is not there at all, such as the rare \
+             ones of 200 items: refresh ahead spares them nothing, and costs up to a tenth more. Nor where an \
+             item is asked for once in a TTL or less. It also keeps the environment busy a little longer, so that \
+             a few more invocations find it so. And where a stall meets a refresh, up to 500 ms of it are billed, \
+             which no caller waits for."
+                .into(),        )],
         targets: Vec::new(),
         tables,
         charts: Vec::new(),

@@ -7,9 +7,15 @@
 use std::mem::take;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
-use crate::flight::Ticket;
-use crate::lock;
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::cache::{Changing, Inner};
+use crate::flight::{self, Ticket, Why};
+use crate::ttl::Freshness;
+use crate::{Cache, Deadline, Key, Loader, Value, lock};
 
 /// How many keys are read again at once: as many as one BatchGetItem has. Of that many loads are kept, too.
 pub(crate) const MOST: usize = 100;
@@ -49,7 +55,7 @@ impl<K, V, E> Ahead<K, V, E> {
     }
 }
 
-impl<K: crate::Key, V: crate::Value, E: Send + Sync + 'static> Ahead<K, V, E> {
+impl<K: Key, V: Value, E: Send + Sync + 'static> Ahead<K, V, E> {
     /// Whether a caller may leave a load that has not landed. Else it would be frozen, or if it was cancelled never land
     /// where the source always takes longer than callers wait.
     pub fn may_be_left(&self) -> bool {
@@ -88,5 +94,81 @@ impl<K: crate::Key, V: crate::Value, E: Send + Sync + 'static> Ahead<K, V, E> {
     pub fn forget_left(&self) {
         let left = take(&mut *lock(&self.left));
         drop(left);
+    }
+}
+
+// As in the rest of `Cache`: said to be `Send`.
+#[allow(clippy::manual_async_fn)]
+impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
+    /// Reads again what was asked for in the [last part](crate::Builder::refresh_ahead) of its time, in one load, and waits for
+    /// the loads that a [soft time-out](crate::Builder::soft_timeout) has left behind, until they have landed or `until` has
+    /// passed, which ends them. At most 100 keys at once, and none that was evicted or invalidated meanwhile, or that
+    /// the back-off holds. Where the read fails, an entry stays until its time is over.
+    ///
+    /// Call it after each response, and wait for it before Lambda is asked for the next event: that is when it
+    /// freezes the environment. Once it has been called, loads are left to it.
+    ///
+    /// # Cancellation
+    /// Safe to drop: its loads end, and the next hit asks for them again.
+    pub fn refresh(&self, until: &Deadline) -> impl Future<Output = ()> + Send {
+        async move {
+            let start = Instant::now();
+            let mut tickets = self.0.ahead.take_left();
+            tickets
+                .iter_mut()
+                .for_each(|ticket| ticket.wait_anew(until));
+            if until.remaining() != Some(Duration::ZERO) {
+                let mut changing = self.0.lock();
+                let keys = self.0.to_refresh(&changing, MOST, &[]);
+                // One that hangs takes along what is in its load.
+                let at_once = if L::READS_TOGETHER { MOST } else { 1 };
+                let started = keys.chunks(at_once).map(|keys| {
+                    let keys = keys.to_vec();
+                    flight::start(&self.0, &mut changing, keys, Why::Ahead, until)
+                });
+                tickets.extend(started);
+            }
+            if tickets.is_empty() {
+                return;
+            }
+            let landings: Vec<_> = tickets.iter().map(Ticket::wait).collect();
+            until.limit(join_all(landings)).await;
+            tickets.iter().for_each(Ticket::cut_off);
+            self.0
+                .counters
+                .refreshing_micros
+                .add_micros(start.elapsed());
+        }
+    }
+
+    /// Whether [`refresh`](Self::refresh) has nothing to do.
+    pub(crate) fn is_idle(&self, until: &Deadline) -> bool {
+        let is_over = || until.remaining() == Some(Duration::ZERO);
+        !self.0.ahead.is_left() && (!self.0.ahead.is_marked() || is_over())
+    }
+}
+
+impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
+    /// Of what is marked, up to so many keys whose entries are ending still and which no load has, nor a failure, nor
+    /// `others`.
+    pub fn to_refresh(
+        &self,
+        changing: &Changing<K, V, L::Error>,
+        most: usize,
+        others: &[K],
+    ) -> Vec<K> {
+        let marked = self.ahead.take_marked(most);
+        let now = self.clock.now();
+        let ending = marked.into_iter().filter_map(|hash| {
+            let entry = self.entries.of_hash(hash)?;
+            let freshness = entry.lifetime.freshness(|| now, &self.rules);
+            let is_free = !changing.seats.contains_key(&entry.key)
+                && changing.back_off.error(&entry.key, now).is_none()
+                && !others.contains(&entry.key);
+            (freshness == Freshness::Ending && is_free).then(|| entry.key.clone())
+        });
+        let keys: Vec<K> = ending.collect();
+        self.counters.refreshes.add(keys.len() as u64);
+        keys
     }
 }

@@ -284,53 +284,6 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
         while self.0.lock().entries.remove_some(&mut hashes) {}
     }
 
-    /// Reads again what was asked for in the [last part](Builder::refresh_ahead) of its time, in one load, and waits for
-    /// the loads that a [soft time-out](Builder::soft_timeout) has left behind, until they have landed or `until` has
-    /// passed, which ends them. At most 100 keys at once, and none that was evicted or invalidated meanwhile, or that
-    /// the back-off holds. Where the read fails, an entry stays until its time is over.
-    ///
-    /// Call it after each response, and wait for it before Lambda is asked for the next event: that is when it
-    /// freezes the environment. Once it has been called, loads are left to it.
-    ///
-    /// # Cancellation
-    /// Safe to drop: its loads end, and the next hit asks for them again.
-    pub fn refresh(&self, until: &Deadline) -> impl Future<Output = ()> + Send {
-        async move {
-            let start = Instant::now();
-            let mut tickets = self.0.ahead.take_left();
-            tickets
-                .iter_mut()
-                .for_each(|ticket| ticket.wait_anew(until));
-            if until.remaining() != Some(Duration::ZERO) {
-                let mut changing = self.0.lock();
-                let keys = self.0.to_refresh(&changing, ahead::MOST, &[]);
-                // One that hangs takes along what is in its load.
-                let at_once = if L::READS_TOGETHER { ahead::MOST } else { 1 };
-                let started = keys.chunks(at_once).map(|keys| {
-                    let keys = keys.to_vec();
-                    flight::start(&self.0, &mut changing, keys, Why::Ahead, until)
-                });
-                tickets.extend(started);
-            }
-            if tickets.is_empty() {
-                return;
-            }
-            let landings: Vec<_> = tickets.iter().map(Ticket::wait).collect();
-            until.limit(join_all(landings)).await;
-            tickets.iter().for_each(Ticket::cut_off);
-            self.0
-                .counters
-                .refreshing_micros
-                .add_micros(start.elapsed());
-        }
-    }
-
-    /// Whether [`refresh`](Self::refresh) has nothing to do.
-    pub(crate) fn is_idle(&self, until: &Deadline) -> bool {
-        let is_over = || until.remaining() == Some(Duration::ZERO);
-        !self.0.ahead.is_left() && (!self.0.ahead.is_marked() || is_over())
-    }
-
     /// What this cache has done since it was built.
     pub fn stats(&self) -> Stats {
         let counters = &self.0.counters;
@@ -439,24 +392,6 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
             flight.supersede();
         }
         Way::Load
-    }
-
-    /// Of what is marked, up to so many keys whose entries are ending still and which no load has, nor a failure, nor
-    /// `others`.
-    fn to_refresh(&self, changing: &Changing<K, V, L::Error>, most: usize, others: &[K]) -> Vec<K> {
-        let marked = self.ahead.take_marked(most);
-        let now = self.clock.now();
-        let ending = marked.into_iter().filter_map(|hash| {
-            let entry = self.entries.of_hash(hash)?;
-            let freshness = entry.lifetime.freshness(|| now, &self.rules);
-            let is_free = !changing.seats.contains_key(&entry.key)
-                && changing.back_off.error(&entry.key, now).is_none()
-                && !others.contains(&entry.key);
-            (freshness == Freshness::Ending && is_free).then(|| entry.key.clone())
-        });
-        let keys: Vec<K> = ending.collect();
-        self.counters.refreshes.add(keys.len() as u64);
-        keys
     }
 
     /// What may serve without a load.

@@ -443,6 +443,8 @@ async fn a_slow_read_is_waited_for_as_long_as_the_kind_says_and_behind_the_respo
         (&[("CACHE_REFRESH_LIMIT_MS", "70")], 60_000, 30, 70),
         // It ends before the invocation does.
         (&[], 500, 30, 300),
+        // Where nothing is done behind a response, the caller waits.
+        (&[("CACHE_REFRESH_LIMIT_MS", "0")], 500, 300, 0),
     ] {
         let clock = Arc::new(ManualClock::default());
         let environment = Environment::of(variables.iter().copied()).with_clock(clock.clone());
@@ -456,15 +458,13 @@ async fn a_slow_read_is_waited_for_as_long_as_the_kind_says_and_behind_the_respo
         let start = tokio::time::Instant::now();
         let stale = caches.slow.get("a", invocation.deadline()).await;
         assert_eq!(stale.unwrap(), Some(1));
-        assert_eq!(start.elapsed().as_millis(), soft, "{variables:?}");
+        // The invocation's end is by the wall clock, which goes on meanwhile.
+        let is_about = |time: u128, expected: u128| time <= expected && time >= expected * 3 / 4;
+        assert!(is_about(start.elapsed().as_millis(), soft), "{variables:?}");
         let start = tokio::time::Instant::now();
         caches.refresh(deadline).await;
         let waited = start.elapsed().as_millis();
-        // The invocation's end is by the wall clock, which goes on meanwhile.
-        assert!(
-            waited <= behind && waited + 100 > behind,
-            "{variables:?}: {waited}"
-        );
+        assert!(is_about(waited, behind), "{variables:?}: {waited}");
     }
 }
 

@@ -1,18 +1,10 @@
 //! What every entry point does between Lambda and the function.
 
 use std::process::ExitCode;
-use std::sync::OnceLock;
-use std::{env, io, thread};
+use std::{env, io};
 
 use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{SharedAsyncSleep, SharedHttpClient};
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::{Connector, tls};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnectorSettings, SharedHttpConnector, http_client_fn,
-};
 use cache_core::dynamodb::with_limits;
 use cache_core::environment::Environment;
 use lambda_http::lambda_runtime::layers::TracingLayer;
@@ -29,42 +21,12 @@ use crate::Caches;
 /// Starts the log, and makes the caches from the process's environment. They live as long as it.
 ///
 /// # Errors
-/// When a variable is wrong, or the system has no certificates.
+/// When a variable is wrong.
 async fn caches() -> Result<Caches, Error> {
     start_log();
-    // The SDK decodes them when it makes its first connector, and keeps them: here beside the rest of the start, and
-    // before the first event, since from then on Lambda gives less of a processor.
-    let no_settings = || HttpConnectorSettings::builder().build();
-    let certificates = thread::spawn(move || drop(connector(no_settings(), None)));
-    let aws = aws_config::defaults(BehaviorVersion::latest()).http_client(https());
-    let aws = aws.load().await;
+    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let client = Client::from_conf(with_limits((&aws).into()).build());
-    let caches = crate::open(client, Environment::of_process())?;
-    let certificates = certificates.join();
-    certificates.map_err(|_| "the system's certificates cannot be read")?;
-    Ok(caches)
-}
-
-/// The SDK's own HTTP client, but that it makes no connector until it needs one: for the certificates' sake the SDK's
-/// makes one for each client, and throws it away.
-fn https() -> SharedHttpClient {
-    let made = OnceLock::new();
-    http_client_fn(move |settings, components| {
-        let make = || connector(settings.clone(), components.sleep_impl());
-        made.get_or_init(make).clone()
-    })
-}
-
-fn connector(
-    settings: HttpConnectorSettings,
-    sleep: Option<SharedAsyncSleep>,
-) -> SharedHttpConnector {
-    let mut connector = Connector::builder()
-        .connector_settings(settings)
-        .proxy_config(ProxyConfig::from_env());
-    connector.set_sleep_impl(sleep);
-    let connector = connector.tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc));
-    SharedHttpConnector::new(connector.build())
+    Ok(crate::open(client, Environment::of_process())?)
 }
 
 /// Logs to standard output in the format that the function's logging configuration has.
@@ -137,8 +99,8 @@ where
     }
 }
 
-/// One thread where Lambda sends one event after another: a second one would be woken for each of them, which takes
-/// longer than to answer it. Several on Managed Instances, which send many at once.
+/// One thread where Lambda sends one event after another: others would have nothing to do, and a cold start takes longer
+/// with them. Several on Managed Instances, which send many events at once.
 fn threads() -> io::Result<tokio::runtime::Runtime> {
     let most = env::var("AWS_LAMBDA_MAX_CONCURRENCY").ok();
     let mut threads = match most.and_then(|most| most.parse().ok()) {

@@ -2,10 +2,11 @@
 //! bounds of 1 and 4.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use cache_core::clock::{Clock, ManualClock};
-use cache_core::{Cache, Deadline, Error, Failure, Loaded, TtlPolicy, from_fn};
+use cache_core::{Cache, Deadline, Error, Failure, Loaded, Loader, TtlPolicy, from_fn};
 use tokio::time::Instant;
 
 use crate::support::*;
@@ -449,26 +450,62 @@ async fn that_a_read_behind_a_response_is_cut_off_fails_no_other_key() {
     calls.assert_none();
 }
 
-/// A source that ends at the deadline by itself, as those of this crate do.
 #[tokio::test(start_paused = true)]
-async fn that_a_source_is_too_slow_behind_a_response_fails_no_other_key() {
-    let (cache, mut calls, clock) = ahead();
+async fn that_what_was_left_is_cut_off_fails_no_other_key() {
+    let (cache, mut calls, clock) = impatient().await;
     for key in ["a", "b"] {
         load(&cache, &mut calls, key, 1).await;
     }
-    clock.advance(50 * SECOND);
-    for key in ["a", "b"] {
-        assert_eq!(cached(&cache, key).await, Some(1));
-    }
-    let refreshing = spawn_refresh(&cache);
-    let call = calls.next().await;
-    let until = call.until.clone();
-    tokio::spawn(async move {
-        until.limit(std::future::pending::<()>()).await;
-        call.fail();
-    });
-    refreshing.await.unwrap();
+    clock.advance(60 * SECOND);
+    let stale = spawn_get_many(&cache, &["a", "b"], Deadline::none());
+    let slow = calls.next().await;
+    stale.await.unwrap();
+    refresh(&cache).await;
+    assert!(slow.is_cancelled());
     assert_eq!(load(&cache, &mut calls, "other", 2).await, Some(2));
+}
+
+/// Ends at the deadline by itself once it is slow, as the sources of this crate do.
+struct Bounded(Arc<AtomicBool>);
+
+impl Loader<u8, u8> for Bounded {
+    type Error = Broken;
+    const READS_TOGETHER: bool = true;
+
+    async fn load(&self, keys: Vec<u8>, until: Deadline) -> Result<Loaded<u8, u8, Broken>, Broken> {
+        if self.0.load(Relaxed) {
+            until.limit(std::future::pending::<()>()).await;
+            return Err(Broken("late"));
+        }
+        Ok(Loaded {
+            found: keys.into_iter().map(|key| (key, key.into())).collect(),
+            ..Loaded::default()
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_source_is_too_slow_behind_a_response_fails_no_other_key() {
+    let (is_slow, clock) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(ManualClock::default()),
+    );
+    let cache = Cache::builder(Bounded(is_slow.clone()))
+        .clock(clock.clone())
+        .jitter_percent(0)
+        .refresh_ahead(20)
+        .memory(1 << 20, |_, _| 0)
+        .build()
+        .unwrap();
+    let patient = Deadline::none();
+    cache.get_many([1, 2], &patient).await;
+    clock.advance(50 * SECOND);
+    cache.get_many([1, 2], &patient).await;
+    is_slow.store(true, Relaxed);
+    cache.refresh(&Deadline::after(LIMIT)).await;
+    assert_eq!((cache.stats().loads, cache.stats().load_errors), (2, 1));
+    is_slow.store(false, Relaxed);
+    assert_eq!(cache.get(&3, &patient).await.unwrap(), Some(3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -497,18 +534,20 @@ async fn a_batch_takes_no_more_than_a_request_can_and_the_rest_is_read_another_t
     assert_eq!(call.keys.len(), 52);
     call.all(2);
     reader.await.unwrap();
-    let large: Vec<String> = (0..100).map(|number| format!("new {number}")).collect();
+    let large: Vec<String> = (0..99).map(|number| format!("new {number}")).collect();
     clock.advance(50 * SECOND);
-    assert_eq!(cached(&cache, "000").await, Some(2));
+    for key in ["000", "001"] {
+        assert_eq!(cached(&cache, key).await, Some(2));
+    }
     let large: Vec<_> = large.iter().map(String::as_str).collect();
     let reader = spawn_get_many(&cache, &large, Deadline::none());
     let call = calls.next().await;
     assert_eq!(call.keys.len(), 100);
     call.all(3);
     reader.await.unwrap();
-    // It found no room, and waits for the next.
+    // One found no room, and waits for the next.
     let refreshing = spawn_refresh(&cache);
-    assert_eq!(calls.next().await.keys, ["000"]);
+    assert_eq!(calls.next().await.keys, ["001"]);
     refreshing.abort();
 }
 
@@ -536,6 +575,38 @@ async fn what_is_read_one_by_one_is_not_joined_by_others() {
     clock.advance(15 * SECOND);
     cache.get("a", &deadline).await.unwrap();
     assert_eq!(cache.stats().loads, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_hangs_takes_none_along_that_is_read_by_itself() {
+    let (clock, loads) = (
+        Arc::new(ManualClock::default()),
+        Arc::new(AtomicU32::new(0)),
+    );
+    let source = from_fn(move |key: &str, _| {
+        let load = loads.fetch_add(1, Relaxed);
+        async move {
+            if key == "hangs" && load >= 2 {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, Failure<Broken>>(Some(load))
+        }
+    });
+    let cache = Cache::builder(source)
+        .clock(clock.clone())
+        .jitter_percent(0)
+        .refresh_ahead(20)
+        .memory(1 << 20, |_, _| 0)
+        .build()
+        .unwrap();
+    let patient = Deadline::none();
+    let keys = ["hangs", "answers"];
+    cache.get_many(keys, &patient).await;
+    clock.advance(50 * SECOND);
+    cache.get_many(keys, &patient).await;
+    cache.refresh(&Deadline::after(LIMIT)).await;
+    assert!(cache.get(&"hangs", &patient).await.unwrap() < Some(2));
+    assert!(cache.get(&"answers", &patient).await.unwrap() >= Some(2));
 }
 
 #[tokio::test(start_paused = true)]
