@@ -234,7 +234,7 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
                  comes on top. The tail is that of the reads from which the network's time is taken.",
             SOFT.as_millis(),
             STALE.as_secs(),
-
+        ),
             "**Where they pay.** Refresh ahead where each item is asked for many times in a TTL: with 10 items, \
              10 invocations a second and a TTL of 60 s not one caller in a thousand waits any more, for a fifth \
              more reads and billed time for them. A soft time-out where DynamoDB is slow now and then: it costs \
@@ -245,7 +245,8 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
              item is asked for once in a TTL or less. It also keeps the environment busy a little longer, so that \
              a few more invocations find it so. And where a stall meets a refresh, up to 500 ms of it are billed, \
              which no caller waits for."
-                .into(),        )],
+                .into(),
+        ],
         targets: Vec::new(),
         tables,
         charts: Vec::new(),
