@@ -57,7 +57,10 @@ struct Source {
 
 impl Loader<usize, ()> for Source {
     type Error = Infallible;
-    const READS_TOGETHER: bool = true;
+
+    fn reads_together(&self) -> bool {
+        true
+    }
 
     async fn load(
         &self,
@@ -236,12 +239,12 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
             STALE.as_secs(),
         ),
             "**Where they pay.** Refresh ahead where each item is asked for many times in a TTL: with 10 items, \
-             10 invocations a second and a TTL of 60 s not one caller in a thousand waits any more, for a fifth \
+             10 invocations a second and a TTL of 60 s not one caller in a thousand waits any more, for a quarter \
              more reads and billed time for them. A soft time-out where DynamoDB is slow now and then: it costs \
              nothing else, and a stall of a second is 10 ms for callers of what is there."
                 .into(),
             "**Where they do not.** Most callers who wait do so for what is not there at all, such as the rare \
-             ones of 200 items: refresh ahead spares them nothing, and costs up to a tenth more. Nor where an \
+             ones of 200 items: refresh ahead spares them nothing, and costs up to a fifth more. Nor where an \
              item is asked for once in a TTL or less. It also keeps the environment busy a little longer, so that \
              a few more invocations find it so. And where a stall meets a refresh, up to 500 ms of it are billed, \
              which no caller waits for."

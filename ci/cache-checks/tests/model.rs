@@ -78,7 +78,10 @@ struct Call {
 
 impl Loader<u8, usize> for Source {
     type Error = &'static str;
-    const READS_TOGETHER: bool = true;
+
+    fn reads_together(&self) -> bool {
+        true
+    }
 
     async fn load(&self, keys: Vec<u8>, _: Deadline) -> Result<Batch, Self::Error> {
         let (answer, answered) = oneshot::channel();

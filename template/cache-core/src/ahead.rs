@@ -20,6 +20,9 @@ use crate::{Cache, Deadline, Key, Loader, Value, lock};
 /// How many keys are read again at once: as many as one BatchGetItem has. Of that many loads are kept, too.
 pub(crate) const MOST: usize = 100;
 
+/// How many loads are sent at once where each key is one.
+const MOST_LOADS: usize = 16;
+
 pub(crate) struct Ahead<K, V, E> {
     /// Of keys the hashes: what is evicted is freed at once. Few enough to be looked through.
     marked: Mutex<Vec<u64>>,
@@ -100,13 +103,14 @@ impl<K: Key, V: Value, E: Send + Sync + 'static> Ahead<K, V, E> {
 // As in the rest of `Cache`: said to be `Send`.
 #[allow(clippy::manual_async_fn)]
 impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
-    /// Reads again what was asked for in the [last part](crate::Builder::refresh_ahead) of its time, in one load, and waits for
+    /// Reads again what was asked for in the [last part](crate::Builder::refresh_ahead) of its time, and waits for
     /// the loads that a [soft time-out](crate::Builder::soft_timeout) has left behind, until they have landed or `until` has
-    /// passed, which ends them. At most 100 keys at once, and none that was evicted or invalidated meanwhile, or that
-    /// the back-off holds. Where the read fails, an entry stays until its time is over.
+    /// passed, which ends them. At most 100 keys in one load, or sixteen loads of one key
+    /// ([`Loader::reads_together`]), and none that was evicted or invalidated meanwhile, or that the back-off holds. Where the read fails, an entry stays until its time is over.
     ///
     /// Call it after each response, and wait for it before Lambda is asked for the next event: that is when it
-    /// freezes the environment. Once it has been called, loads are left to it.
+    /// freezes the environment. Once it has been called, loads are left to it: call it, or
+    /// [`invalidate_all`](Self::invalidate_all), before a cache is given up, which what is left keeps alive.
     ///
     /// # Cancellation
     /// Safe to drop: its loads end, and the next hit asks for them again.
@@ -116,12 +120,15 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
             let mut tickets = self.0.ahead.take_left();
             tickets
                 .iter_mut()
-                .for_each(|ticket| ticket.wait_anew(until));
+                .for_each(|ticket| ticket.wait_behind(until));
             if until.remaining() != Some(Duration::ZERO) {
                 let mut changing = self.0.lock();
-                let keys = self.0.to_refresh(&changing, MOST, &[]);
                 // One that hangs takes along what is in its load.
-                let at_once = if L::READS_TOGETHER { MOST } else { 1 };
+                let (most, at_once) = match self.0.loader.reads_together() {
+                    true => (MOST, MOST),
+                    false => (MOST_LOADS, 1),
+                };
+                let keys = self.0.to_refresh(&changing, most, &[]);
                 let started = keys.chunks(at_once).map(|keys| {
                     let keys = keys.to_vec();
                     flight::start(&self.0, &mut changing, keys, Why::Ahead, until)

@@ -23,6 +23,8 @@ use crate::{Builder, Deadline, Error, Found, Key, Loader, Stats, Value, lock};
 
 /// An answer for one key: the value, its absence, or why neither is known.
 pub(crate) type Answer<V, E> = Result<Option<V>, Error<E>>;
+/// An entry, and what it is good for.
+type Usable<K, V> = (Freshness, Arc<Entry<K, V>>);
 pub(crate) type Weigher<K, V> = dyn Fn(&K, Option<&V>) -> usize + Send + Sync;
 
 /// A read-through cache for one Lambda execution environment. Cheap to clone: clones share
@@ -200,7 +202,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
                     // One key may be another request, which takes longer and another permission.
                     // And behind another level a key that is missing there.
                     let is_batch = (2..ahead::MOST).contains(&asked.len());
-                    if is_batch && L::READS_TOGETHER && !L::HAS_NEAR {
+                    if is_batch && cache.loader.reads_together() && !L::HAS_NEAR {
                         let room = ahead::MOST - asked.len();
                         asked.extend(cache.to_refresh(&changing, room, &keys));
                     }
@@ -210,12 +212,39 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
                 }
             }
         }
-        let flights = flights.into_values();
-        let landings: Vec<_> = flights
-            .map(|(ticket, keys)| self.0.land(ticket, keys, deadline))
-            .collect();
+        let flights: Vec<_> = flights.into_values().collect();
         let start = Instant::now();
-        answers.extend(join_all(landings).await.into_iter().flatten());
+        // All are decided about at once, when there is nothing more to wait for: what is stale has to serve then.
+        let served = loop {
+            let waits: Vec<_> = flights
+                .iter()
+                .map(|(ticket, keys)| self.0.wait(ticket, keys, deadline))
+                .collect();
+            join_all(waits).await;
+            let is_over = deadline.remaining() == Some(Duration::ZERO);
+            let served = flights.iter().map(|(ticket, keys)| {
+                if is_over || ticket.is_landed() {
+                    return Some(None);
+                }
+                self.0.all_usable(keys).map(Some)
+            });
+            if let Some(served) = served.collect::<Option<Vec<_>>>() {
+                break served;
+            }
+        };
+        for ((ticket, keys), served) in flights.into_iter().zip(served) {
+            match served {
+                Some(usable) => {
+                    self.0.ahead.leave(ticket);
+                    let values = usable.into_iter().map(|it| Ok(self.0.serve(it, deadline)));
+                    answers.extend(keys.into_iter().zip(values));
+                }
+                None => answers.extend(keys.into_iter().map(|key| {
+                    let answer = self.0.landed(&key, &ticket, deadline);
+                    (key, answer)
+                })),
+            }
+        }
         self.0.counters.waiting_micros.add_micros(start.elapsed());
         if let Some(max_age) = &deadline.max_age {
             max_age.end();
@@ -339,7 +368,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         }
     }
 
-    fn cached<Q>(&self, key: &Q) -> Option<(Freshness, Arc<Entry<K, V>>)>
+    fn cached<Q>(&self, key: &Q) -> Option<Usable<K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -395,7 +424,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
     }
 
     /// What may serve without a load.
-    fn usable(&self, key: &K) -> Option<(Freshness, Arc<Entry<K, V>>)> {
+    fn usable(&self, key: &K) -> Option<Usable<K, V>> {
         let cached = self.cached(key);
         cached.filter(|(freshness, _)| *freshness != Freshness::Expired)
     }
@@ -414,11 +443,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         Ok(self.serve(usable, deadline))
     }
 
-    fn serve(
-        &self,
-        (freshness, entry): (Freshness, Arc<Entry<K, V>>),
-        deadline: &Deadline,
-    ) -> Option<V> {
+    fn serve(&self, (freshness, entry): Usable<K, V>, deadline: &Deadline) -> Option<V> {
         self.note(Some(&entry.lifetime), deadline);
         if freshness == Freshness::Stale {
             self.counters.stale_served.add_one();
@@ -426,37 +451,23 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
         entry.value.clone()
     }
 
-    /// Waits for a flight, and answers `keys` with what it brought.
-    async fn land(
-        &self,
-        ticket: Ticket<K, V, L::Error>,
-        keys: Vec<K>,
-        deadline: &Deadline,
-    ) -> Vec<(K, Answer<V, L::Error>)> {
-        // All of them or none: they come together.
-        let usable = || -> Option<Vec<_>> { keys.iter().map(|key| self.usable(key)).collect() };
+    /// All of them or none: they come together.
+    fn all_usable(&self, keys: &[K]) -> Option<Vec<Usable<K, V>>> {
+        keys.iter().map(|key| self.usable(key)).collect()
+    }
+
+    /// Waits for a flight; no longer than the soft time-out where stale values of `keys` may serve.
+    async fn wait(&self, ticket: &Ticket<K, V, L::Error>, keys: &[K], deadline: &Deadline) {
+        let landing = deadline.limit(ticket.wait());
         if let Some(time) = self.rules.soft_timeout
             && self.ahead.may_be_left()
-            && usable().is_some()
+            && self.all_usable(keys).is_some()
         {
-            let landing = deadline.limit(ticket.wait());
             let soon = Deadline::after(time.saturating_sub(ticket.flies_for()));
-            let is_late = soon.limit(landing).await.is_none();
-            // Time has passed: what may not serve any more is waited for.
-            if is_late && let Some(usable) = usable() {
-                self.ahead.leave(ticket);
-                let served = usable
-                    .into_iter()
-                    .map(|usable| Ok(self.serve(usable, deadline)));
-                return keys.into_iter().zip(served).collect();
-            }
+            soon.limit(landing).await;
+        } else {
+            landing.await;
         }
-        deadline.limit(ticket.wait()).await;
-        let answer = |key| {
-            let answer = self.landed(&key, &ticket, deadline);
-            (key, answer)
-        };
-        keys.into_iter().map(answer).collect()
     }
 
     fn landed(

@@ -38,8 +38,6 @@ pub(crate) struct Flight<K, V, E> {
     started: Instant,
     /// It does not ask the source, which is left alone.
     is_near: bool,
-    /// Nobody asked for it: there is less time than a caller has.
-    is_ahead: bool,
     progress: Mutex<Progress<K, V, E>>,
 }
 
@@ -54,8 +52,8 @@ struct Progress<K, V, E> {
     next_waiter: u64,
     /// Somebody gave up after having waited for a fair time.
     in_vain: bool,
-    /// Nobody waited any more but behind a response, where there is less time than a caller has.
-    is_cut_off: bool,
+    /// Nobody waits but behind a response, where there is less time than a caller has.
+    is_behind: bool,
     /// A failure is news even if the flight has no seat left.
     counts: bool,
 }
@@ -75,6 +73,7 @@ impl<K, V, E> Flight<K, V, E> {
         let is_hopeless =
             progress.in_vain || progress.waiters.is_empty() || progress.landed.is_some();
         let joins = is_young && !is_hopeless && self.until.extend(deadline);
+        progress.is_behind &= !joins;
         joins.then(|| self.ticket(&mut progress))
     }
 
@@ -196,19 +195,25 @@ impl<K: Key, V: Value, E: Send + Sync + 'static> Ticket<K, V, E> {
         progress.landed.clone()
     }
 
-    /// Waits from now on, until `until`.
-    pub fn wait_anew(&mut self, until: &Deadline) {
+    /// Waits from now on, behind a response, until `until`.
+    pub fn wait_behind(&mut self, until: &Deadline) {
         self.since = Instant::now();
         self.flight.until.extend(until);
+        let mut progress = lock(&self.flight.progress);
+        progress.is_behind = progress.waiters.len() == 1;
     }
 
-    /// Its waiter waits no longer behind a response. That says something about the keys of the load, and nothing
-    /// about what a caller with more time would get of others.
+    /// Waits no longer behind a response. That says something about the keys of the load if nobody else waits, and
+    /// nothing about what a caller with more time would get of others.
     pub fn cut_off(&self) {
-        if self.landed().is_none() {
-            let mut progress = lock(&self.flight.progress);
-            progress.is_cut_off = progress.waiters.len() == 1;
+        let mut progress = lock(&self.flight.progress);
+        if progress.is_behind {
+            progress.in_vain |= self.since.elapsed() >= FAIR_CHANCE;
         }
+    }
+
+    pub fn is_landed(&self) -> bool {
+        lock(&self.flight.progress).landed.is_some()
     }
 
     /// Since when.
@@ -281,7 +286,6 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
         sent: cache.clock.now(),
         started: Instant::now(),
         is_near,
-        is_ahead,
         progress: Mutex::new(Progress {
             load: None,
             woken: true,
@@ -289,7 +293,7 @@ pub(crate) fn start<K: Key, V: Value, L: Loader<K, V>>(
             waiters: HashMap::new(),
             next_waiter: 0,
             in_vain: false,
-            is_cut_off: false,
+            is_behind: is_ahead,
             counts: false,
         }),
     });
@@ -438,9 +442,10 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
         let bytes = self.cache.failure_bytes(first, error);
         let (counts, is_cut_off) = {
             let progress = lock(&self.flight.progress);
+            // By its waiter, or by the source in its place.
             let is_over = || self.flight.until.remaining() == Some(Duration::ZERO);
-            let is_cut_off = progress.is_cut_off || self.flight.is_ahead && is_over();
-            (progress.counts, is_cut_off)
+            let is_ended = matches!(error, Error::DeadlineExceeded) || is_over();
+            (progress.counts, progress.is_behind && is_ended)
         };
         let keys = take(&mut self.keys);
         let mut changing = self.cache.lock();

@@ -12,7 +12,10 @@ type Loading<K, V, E> = Pin<Box<dyn Future<Output = Result<Loaded<K, V, E>, E>> 
 type Load<K, V, E> = dyn Fn(Vec<K>, Deadline) -> Loading<K, V, E> + Send + Sync;
 
 /// The loader that [`from_fn`] and [`from_fn_many`] make.
-pub struct FromFn<K, V, E>(Box<Load<K, V, E>>);
+pub struct FromFn<K, V, E> {
+    load: Box<Load<K, V, E>>,
+    is_many: bool,
+}
 
 /// Loads each key with a closure, many keys at the same time. `Ok(None)` is an absence.
 ///
@@ -44,14 +47,18 @@ where
     F: Fn(K, Deadline) -> R + Send + Sync + 'static,
     R: Future<Output = Result<Option<V>, Failure<E>>> + Send + 'static,
 {
-    FromFn(Box::new(move |keys, until| {
+    let load = Box::new(move |keys: Vec<K>, until: Deadline| -> Loading<K, V, E> {
         let loads = join_all(keys.iter().map(|key| load(key.clone(), until.clone())));
         Box::pin(async move {
             let reads = loads.await.into_iter();
             let reads = reads.map(|read| read.map(|value| value.map(Found::from)));
             Loaded::of_reads(keys.into_iter().zip(reads))
         })
-    }))
+    });
+    FromFn {
+        load,
+        is_many: false,
+    }
 }
 
 /// Loads many keys with one call of a closure. A key that is not in the map is an absence, and an
@@ -64,7 +71,7 @@ where
     F: Fn(Vec<K>, Deadline) -> R + Send + Sync + 'static,
     R: Future<Output = Result<HashMap<K, V>, E>> + Send + 'static,
 {
-    FromFn(Box::new(move |keys, until| {
+    let load = Box::new(move |keys: Vec<K>, until: Deadline| -> Loading<K, V, E> {
         let load = load(keys, until);
         Box::pin(async move {
             let found = load.await?.into_iter();
@@ -73,7 +80,11 @@ where
                 ..Loaded::default()
             })
         })
-    }))
+    });
+    FromFn {
+        load,
+        is_many: true,
+    }
 }
 
 impl<K, V, E> Loader<K, V> for FromFn<K, V, E>
@@ -85,6 +96,10 @@ where
     type Error = E;
 
     async fn load(&self, keys: Vec<K>, until: Deadline) -> Result<Loaded<K, V, E>, E> {
-        (self.0)(keys, until).await
+        (self.load)(keys, until).await
+    }
+
+    fn reads_together(&self) -> bool {
+        self.is_many
     }
 }

@@ -61,9 +61,11 @@ pub trait Loader<K, V>: Send + Sync + 'static {
         self.load(keys, until)
     }
 
-    /// Whether one request reads many keys. Then what is to be read ahead of its end joins a load of several keys that
-    /// is sent anyway.
-    const READS_TOGETHER: bool = false;
+    /// Whether it reads many keys better in one load than in one for each. Then what is to be read ahead of its end is
+    /// one load, and joins one of several keys that is sent anyway. Else there is a load for each key, sixteen at a time.
+    fn reads_together(&self) -> bool {
+        false
+    }
 
     /// Whether it can answer without its source: whether there is any use in [`load_near`](Self::load_near).
     const HAS_NEAR: bool = false;

@@ -161,6 +161,10 @@ fn is_refusal(error: &ReadError) -> bool {
 impl<K: Key, T: Send + Sync + 'static> Loader<K, Arc<T>> for ParameterLoader<K, T> {
     type Error = ReadError;
 
+    fn reads_together(&self) -> bool {
+        true
+    }
+
     async fn load(
         &self,
         keys: Vec<K>,

@@ -246,6 +246,10 @@ fn is_of(id: &str, name: Option<&str>, arn: Option<&str>) -> bool {
 impl<K: Key, T: Send + Sync + 'static> Loader<K, Arc<Secret<T>>> for SecretLoader<K, T> {
     type Error = ReadError;
 
+    fn reads_together(&self) -> bool {
+        true
+    }
+
     async fn load(
         &self,
         keys: Vec<K>,

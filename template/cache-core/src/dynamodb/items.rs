@@ -155,7 +155,10 @@ impl<K, T: DeserializeOwned> ItemLoader<K, T> {
 
 impl<K: Key, T: DeserializeOwned + Send + Sync + 'static> Loader<K, Arc<T>> for ItemLoader<K, T> {
     type Error = ReadError;
-    const READS_TOGETHER: bool = true;
+
+    fn reads_together(&self) -> bool {
+        true
+    }
 
     async fn load(
         &self,

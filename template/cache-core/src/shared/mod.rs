@@ -591,7 +591,10 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> Loader<K, V>
         Ok(shared)
     }
 
-    const READS_TOGETHER: bool = L::READS_TOGETHER;
+    fn reads_together(&self) -> bool {
+        self.inner.reads_together()
+    }
+
     const HAS_NEAR: bool = true;
 
     async fn load_near(&self, keys: Vec<K>, until: Deadline) -> Loaded<K, V, L::Error> {

@@ -33,7 +33,10 @@ pub struct Call {
 
 impl Loader<String, u32> for Source {
     type Error = Broken;
-    const READS_TOGETHER: bool = true;
+
+    fn reads_together(&self) -> bool {
+        true
+    }
 
     async fn load(&self, keys: Vec<String>, until: Deadline) -> Result<Batch, Broken> {
         self.reload(keys, &|_| None, until).await

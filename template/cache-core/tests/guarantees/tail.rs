@@ -116,7 +116,7 @@ async fn a_value_whose_bound_passes_meanwhile_does_not_serve() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_caller_has_left_stays_answered_while_it_waits_for_the_rest() {
+async fn what_may_not_serve_any_more_when_the_rest_is_there_is_waited_for() {
     let (cache, mut calls, clock) = impatient().await;
     load(&cache, &mut calls, "stale", 1).await;
     clock.advance(60 * SECOND);
@@ -128,13 +128,15 @@ async fn what_a_caller_has_left_stays_answered_while_it_waits_for_the_rest() {
     assert_eq!(new.keys, ["new"]);
     tokio::time::sleep(2 * SOFT).await;
     assert!(!many.is_finished());
-    // It may not serve any more now, but it was fine when it answered.
     clock.advance(60 * SECOND);
     new.all(3);
+    tokio::time::sleep(2 * SOFT).await;
+    assert!(!many.is_finished());
+    slow.all(2);
     let answers = many.await.unwrap();
-    assert_eq!(*answers["stale"].as_ref().unwrap(), Some(1));
+    assert_eq!(*answers["stale"].as_ref().unwrap(), Some(2));
     assert_eq!(*answers["new"].as_ref().unwrap(), Some(3));
-    drop((other, slow));
+    other.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -463,6 +465,18 @@ async fn that_what_was_left_is_cut_off_fails_no_other_key() {
     refresh(&cache).await;
     assert!(slow.is_cancelled());
     assert_eq!(load(&cache, &mut calls, "other", 2).await, Some(2));
+    // Nor where the source ends it.
+    clock.advance(SECOND);
+    let stale = spawn_get_many(&cache, &["a", "b"], Deadline::after(2 * SOFT));
+    let slow = calls.next().await;
+    stale.await.unwrap();
+    let refreshing = spawn_refresh(&cache);
+    let_others_run().await;
+    let until = slow.until.clone();
+    tokio::time::sleep(LIMIT - Duration::from_millis(1)).await;
+    assert_eq!(until.remaining(), Some(Duration::from_millis(1)));
+    refreshing.await.unwrap();
+    assert_eq!(load(&cache, &mut calls, "another", 2).await, Some(2));
 }
 
 /// Ends at the deadline by itself once it is slow, as the sources of this crate do.
@@ -470,7 +484,10 @@ struct Bounded(Arc<AtomicBool>);
 
 impl Loader<u8, u8> for Bounded {
     type Error = Broken;
-    const READS_TOGETHER: bool = true;
+
+    fn reads_together(&self) -> bool {
+        true
+    }
 
     async fn load(&self, keys: Vec<u8>, until: Deadline) -> Result<Loaded<u8, u8, Broken>, Broken> {
         if self.0.load(Relaxed) {
