@@ -228,16 +228,17 @@ pub fn run(setting: &Setting) -> Outcome<Section> {
     Ok(Section {
         name: NAME,
         title: "Expiry",
-        paragraphs: vec![format!(
-            "Simulated, to the millisecond: {invocations} invocations of one environment for each figure, which \
+        paragraphs: vec![
+            format!(
+                "Simulated, to the millisecond: {invocations} invocations of one environment for each figure, which \
                  come at random and ask for one item each, by Zipf's law with exponent 1. The cache is real, on a \
                  timer that jumps; a batch takes the network's time. In each cell: plain / a soft time-out of {} ms \
                  with {} s of stale-if-error / refresh ahead in the last {AHEAD_PERCENT} % of the TTL / both. \
                  Billed is what an invocation takes for reads, those behind its response included; its own time \
                  comes on top. The tail is that of the reads from which the network's time is taken.",
-            SOFT.as_millis(),
-            STALE.as_secs(),
-        ),
+                SOFT.as_millis(),
+                STALE.as_secs(),
+            ),
             "**Where they pay.** Refresh ahead where each item is asked for many times in a TTL: with 10 items, \
              10 invocations a second and a TTL of 60 s not one caller in a thousand waits any more, for a quarter \
              more reads and billed time for them. A soft time-out where DynamoDB is slow now and then: it costs \

@@ -1,9 +1,10 @@
 //! A DynamoDB Local in a container that can be stopped and started again.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::container::Container;
-use crate::free_port;
+use crate::{cargo, free_port, succeed};
 
 const IMAGE: &str = "amazon/dynamodb-local:3.3.0";
 
@@ -29,6 +30,29 @@ impl Database {
         };
         database.wait();
         database
+    }
+
+    /// Fills a table with the items of a file in a workspace, with the workspace's own command.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn seed(&self, workspace: &Path, table: &str, items: &str) {
+        let seed = [
+            "run",
+            "--quiet",
+            "--locked",
+            "--package",
+            "handler",
+            "--example",
+            "seed",
+            "--",
+            items,
+        ];
+        let mut seed = cargo(workspace, &seed);
+        succeed(
+            seed.envs(Self::variables(&self.endpoint))
+                .env("TABLE_NAME", table),
+        );
     }
 
     /// Stops it. What it held is lost: it holds everything in memory.

@@ -34,6 +34,18 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// The library that fakes the wall clock of a process, for `LD_PRELOAD`.
+///
+/// # Panics
+/// When it is not installed.
+pub fn faketime() -> String {
+    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+    let library = folders.map(|folder| format!("{folder}/faketime/libfaketimeMT.so.1"));
+    let mut library = library.into_iter();
+    let library = library.find(|library| Path::new(library).exists());
+    library.expect("faketime is not installed: run ci/setup")
+}
+
 /// Has what `command` builds in [`target`], and without what cargo set for this process: a rendered
 /// workspace is built without.
 pub fn builds_as_a_user(command: &mut Command) -> &mut Command {

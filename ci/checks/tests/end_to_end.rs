@@ -39,26 +39,6 @@ fn build(workspace: &Path, profile: &str, name: &str, folder: &Path) -> PathBuf 
     kept
 }
 
-/// Fills the table, with the rendered workspace's own command.
-fn seed(workspace: &Path, database: &Database, items: &str) {
-    let seed = [
-        "run",
-        "--quiet",
-        "--locked",
-        "--package",
-        "handler",
-        "--example",
-        "seed",
-        "--",
-        items,
-    ];
-    let mut seed = cargo(workspace, &seed);
-    succeed(
-        seed.envs(Database::variables(&database.endpoint))
-            .env("TABLE_NAME", TABLE),
-    );
-}
-
 /// The function's process, and the Lambda that runs it.
 struct Function {
     lambda: Simulator,
@@ -174,7 +154,7 @@ async fn a_rendered_workspace_builds_passes_its_tests_and_answers_as_lambda_invo
     let binary = build(&workspace, "release", "direct", folder.path());
 
     let database = Database::start();
-    seed(&workspace, &database, QUOTES);
+    database.seed(&workspace, TABLE, QUOTES);
     goes_on_while_the_database_is_away(&binary, &workspace, &database).await;
     logs_one_line_for_an_invocation_and_no_values(&binary, &database, folder.path()).await;
     reloads_when_the_wall_clock_is_stepped(&binary, &database, folder.path()).await;
@@ -210,7 +190,7 @@ async fn goes_on_while_the_database_is_away(binary: &Path, workspace: &Path, dat
 
     database.restart();
     // In memory: what it held went with it.
-    seed(workspace, database, QUOTES);
+    database.seed(workspace, TABLE, QUOTES);
     // The failure's back-off may go on for up to two seconds.
     let mut second = function.invoke(quote("c-2")).await;
     for _ in 0..30 {
@@ -258,10 +238,7 @@ async fn logs_one_line_for_an_invocation_and_no_values(
 /// The monotonic clock is left alone: a frozen environment may thaw with the wall clock alone having
 /// gone on. The TTL is 60 seconds.
 async fn reloads_when_the_wall_clock_is_stepped(binary: &Path, database: &Database, folder: &Path) {
-    let library = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
-        .map(|folder| format!("{folder}/faketime/libfaketimeMT.so.1"));
-    let library = library.iter().find(|library| Path::new(library).exists());
-    let library = library.expect("faketime is not installed: run ci/setup");
+    let library = checks::faketime();
     let offset = folder.join("offset");
     std::fs::write(&offset, "+0").unwrap();
     let proxy = Proxy::start(&database.endpoint).await.unwrap();
@@ -323,7 +300,7 @@ async fn a_workspace_with_a_function_url_passes_its_tests_and_answers_events_of_
     passes_its_own_checks(&workspace);
 
     let database = Database::start();
-    seed(&workspace, &database, QUOTES);
+    database.seed(&workspace, TABLE, QUOTES);
     let binary = build(&workspace, "debug", "http", folder.path());
     has_tls_without_the_processors_timing(&binary);
     let function = Function::start(&binary, &database.endpoint, &[]).await;
@@ -388,7 +365,7 @@ async fn a_minimal_workspace_passes_its_tests_and_answers_as_http_wants_it() {
     let workspace = checks::render(folder.path(), "my-items", &chosen);
     passes_its_own_checks(&workspace);
     let database = Database::start();
-    seed(&workspace, &database, "samples/minimal/items.json");
+    database.seed(&workspace, TABLE, "samples/minimal/items.json");
     let binary = build(&workspace, "debug", "http", folder.path());
     let function = Function::start(&binary, &database.endpoint, &[]).await;
     let get = || http_event("GET", "/items/1", "");

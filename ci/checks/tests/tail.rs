@@ -84,10 +84,6 @@ impl Api {
 impl Lambda {
     /// Starts the function, whose wall clock can be stepped. Its TTL is a minute.
     async fn start(binary: &Path, endpoint: &str, variables: &[(&str, &str)]) -> Self {
-        let library = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
-            .map(|folder| format!("{folder}/faketime/libfaketimeMT.so.1"));
-        let library = library.iter().find(|library| Path::new(library).exists());
-        let library = library.expect("faketime is not installed: run ci/setup");
         let folder = tempfile::tempdir().unwrap();
         let offset = folder.path().join("offset");
         std::fs::write(&offset, "+0").unwrap();
@@ -110,7 +106,7 @@ impl Lambda {
             .env("AWS_LAMBDA_FUNCTION_NAME", "quotes")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
-            .env("LD_PRELOAD", library)
+            .env("LD_PRELOAD", checks::faketime())
             .env("FAKETIME_TIMESTAMP_FILE", &offset)
             .env("FAKETIME_NO_CACHE", "1")
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
@@ -194,20 +190,7 @@ async fn function_and_table() -> (PathBuf, Database) {
         "direct",
     ];
     succeed(&mut cargo(&root(), &build));
-    let seed = [
-        "run",
-        "--quiet",
-        "--locked",
-        "--package",
-        "handler",
-        "--example",
-        "seed",
-        "--",
-    ];
-    let mut seed = cargo(&root(), &seed);
-    seed.arg("template/samples/quote/items.json")
-        .env("TABLE_NAME", TABLE);
-    succeed(seed.envs(Database::variables(&database.endpoint)));
+    database.seed(&root(), TABLE, "template/samples/quote/items.json");
     (target().join("debug/direct"), database)
 }
 
@@ -218,27 +201,38 @@ async fn reads_are_done_between_the_response_and_the_next_event() {
     is_read_late(&binary, &database).await;
 }
 
-async fn is_read_ahead(binary: &Path, database: &Database) {
+/// A function that has everything in its cache, and what it reads through.
+async fn warm(binary: &Path, database: &Database, variables: &[(&str, &str)]) -> (Lambda, Proxy) {
     let proxy = Proxy::start(&database.endpoint).await.unwrap();
+    let mut function = Lambda::start(binary, &proxy.endpoint, variables).await;
+    function.invoke(0, "c-1").await;
+    function.stops().await;
+    assert_eq!(proxy.seen(), 3);
+    (function, proxy)
+}
+
+/// It answers after so many seconds, while DynamoDB does not, and stops when that does.
+async fn answers_before_it_has_read(function: &mut Lambda, proxy: &Proxy, seconds: u32) {
+    let release = Arc::new(Notify::new());
+    proxy.all(Fault::Hold(Arc::clone(&release)));
+    let answer = function.invoke(seconds, "c-1").await;
+    assert_eq!(answer["total_cents"], 3824);
+    seen(proxy, 3).await;
+    function.goes_on();
+    release.notify_waiters();
+    function.stops().await;
+    proxy.all(Fault::None);
+}
+
+async fn is_read_ahead(binary: &Path, database: &Database) {
     let variables = [
         ("CACHE_REFRESH_AHEAD_PERCENT", "50"),
         ("CACHE_REFRESH_LIMIT_MS", "1500"),
     ];
-    let mut function = Lambda::start(binary, &proxy.endpoint, &variables).await;
-    function.invoke(0, "c-1").await;
-    function.stops().await;
-    assert_eq!(proxy.seen(), 3);
-    // In the last half of the TTL it is answered, while DynamoDB is not.
-    let release = Arc::new(Notify::new());
-    proxy.all(Fault::Hold(Arc::clone(&release)));
-    let answer = function.invoke(40, "c-1").await;
-    assert_eq!(answer["total_cents"], 3824);
-    seen(&proxy, 3).await;
-    function.goes_on();
-    release.notify_waiters();
-    function.stops().await;
+    let (mut function, proxy) = warm(binary, database, &variables).await;
+    // In the last half of the TTL.
+    answers_before_it_has_read(&mut function, &proxy, 40).await;
     // What was read counts from then on.
-    proxy.all(Fault::None);
     function.invoke(65, "c-1").await;
     function.stops().await;
     assert_eq!(proxy.seen(), 0);
@@ -259,25 +253,13 @@ async fn is_read_ahead(binary: &Path, database: &Database) {
 }
 
 async fn is_read_late(binary: &Path, database: &Database) {
-    let proxy = Proxy::start(&database.endpoint).await.unwrap();
     let variables = [
         ("CACHE_STALE_IF_ERROR_SECONDS", "600"),
         ("CACHE_SOFT_TIMEOUT_MS", "30"),
     ];
-    let mut function = Lambda::start(binary, &proxy.endpoint, &variables).await;
-    function.invoke(0, "c-1").await;
-    function.stops().await;
-    assert_eq!(proxy.seen(), 3);
-    let release = Arc::new(Notify::new());
-    proxy.all(Fault::Hold(Arc::clone(&release)));
-    let answer = function.invoke(70, "c-1").await;
-    assert_eq!(answer["total_cents"], 3824);
+    let (mut function, proxy) = warm(binary, database, &variables).await;
     // The very reads that the caller has left.
-    seen(&proxy, 3).await;
-    function.goes_on();
-    release.notify_waiters();
-    function.stops().await;
-    proxy.all(Fault::None);
+    answers_before_it_has_read(&mut function, &proxy, 70).await;
     function.invoke(125, "c-1").await;
     function.stops().await;
     assert_eq!(proxy.seen(), 0);

@@ -7,7 +7,6 @@
 use std::mem::take;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -95,6 +94,7 @@ impl<K: Key, V: Value, E: Send + Sync + 'static> Ahead<K, V, E> {
 
     /// Ends what is left: nobody wants to know.
     pub fn forget_left(&self) {
+        // Dropped after the lock: a load may be the user's code.
         let left = take(&mut *lock(&self.left));
         drop(left);
     }
@@ -121,7 +121,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
             tickets
                 .iter_mut()
                 .for_each(|ticket| ticket.wait_behind(until));
-            if until.remaining() != Some(Duration::ZERO) {
+            if !until.is_over() {
                 let mut changing = self.0.lock();
                 // One that hangs takes along what is in its load.
                 let (most, at_once) = match self.0.loader.reads_together() {
@@ -150,8 +150,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
 
     /// Whether [`refresh`](Self::refresh) has nothing to do.
     pub(crate) fn is_idle(&self, until: &Deadline) -> bool {
-        let is_over = || until.remaining() == Some(Duration::ZERO);
-        !self.0.ahead.is_left() && (!self.0.ahead.is_marked() || is_over())
+        !self.0.ahead.is_left() && (!self.0.ahead.is_marked() || until.is_over())
     }
 }
 

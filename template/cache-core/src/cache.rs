@@ -221,7 +221,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Cache<K, V, L> {
                 .map(|(ticket, keys)| self.0.wait(ticket, keys, deadline))
                 .collect();
             join_all(waits).await;
-            let is_over = deadline.remaining() == Some(Duration::ZERO);
+            let is_over = deadline.is_over();
             let served = flights.iter().map(|(ticket, keys)| {
                 if is_over || ticket.is_landed() {
                     return Some(None);
@@ -405,7 +405,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Inner<K, V, L> {
             self.counters.coalesced.add_one();
             return Way::Join(ticket);
         }
-        if deadline.remaining() == Some(Duration::ZERO) {
+        if deadline.is_over() {
             return Way::Now(self.or_stale(key, Error::DeadlineExceeded, deadline));
         }
         if !self.rules.bypass()

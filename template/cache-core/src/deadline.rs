@@ -75,6 +75,11 @@ impl Deadline {
             .map(|at| at.saturating_duration_since(Instant::now()))
     }
 
+    /// Whether it has passed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.remaining() == Some(Duration::ZERO)
+    }
+
     /// Runs `work` until it is done or the deadline has passed; `None` in the second case, with
     /// `work` dropped. Work that is done at the very moment of the deadline counts as done.
     pub async fn limit<F: Future>(&self, work: F) -> Option<F::Output> {

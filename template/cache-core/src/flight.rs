@@ -104,7 +104,7 @@ impl<K, V, E> Flight<K, V, E> {
     }
 
     fn was_cut_short(&self) -> bool {
-        self.until.remaining() == Some(Duration::ZERO) && self.started.elapsed() < FAIR_CHANCE
+        self.until.is_over() && self.started.elapsed() < FAIR_CHANCE
     }
 }
 
@@ -443,8 +443,7 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
         let (counts, is_cut_off) = {
             let progress = lock(&self.flight.progress);
             // By its waiter, or by the source in its place.
-            let is_over = || self.flight.until.remaining() == Some(Duration::ZERO);
-            let is_ended = matches!(error, Error::DeadlineExceeded) || is_over();
+            let is_ended = matches!(error, Error::DeadlineExceeded) || self.flight.until.is_over();
             (progress.counts, progress.is_behind && is_ended)
         };
         let keys = take(&mut self.keys);

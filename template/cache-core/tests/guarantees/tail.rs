@@ -31,6 +31,29 @@ fn ahead() -> (TestCache, Calls, Arc<ManualClock>) {
     cache_with(|builder| builder.refresh_ahead(20))
 }
 
+/// Values of callers who are impatient, past their TTL.
+async fn expired(keys: &[&str]) -> (TestCache, Calls, Arc<ManualClock>) {
+    let (cache, mut calls, clock) = impatient().await;
+    for key in keys {
+        load(&cache, &mut calls, key, 1).await;
+    }
+    clock.advance(60 * SECOND);
+    (cache, calls, clock)
+}
+
+/// Values that were asked for in the last part of their time.
+async fn marked(keys: &[&str]) -> (TestCache, Calls, Arc<ManualClock>) {
+    let (cache, mut calls, clock) = ahead();
+    for key in keys {
+        load(&cache, &mut calls, key, 1).await;
+    }
+    clock.advance(50 * SECOND);
+    for key in keys {
+        assert_eq!(cached(&cache, key).await, Some(1));
+    }
+    (cache, calls, clock)
+}
+
 async fn refresh(cache: &TestCache) {
     patiently(cache.refresh(&Deadline::after(LIMIT))).await;
 }
@@ -42,9 +65,7 @@ fn spawn_refresh(cache: &TestCache) -> tokio::task::JoinHandle<()> {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_load_is_not_waited_for_where_a_stale_value_may_serve() {
-    let (cache, mut calls, clock) = impatient().await;
-    load(&cache, &mut calls, "a", 1).await;
-    clock.advance(60 * SECOND);
+    let (cache, mut calls, _) = expired(&["a"]).await;
     let start = Instant::now();
     assert_eq!(get(&cache, "a", Deadline::none()).await.unwrap(), Some(1));
     assert_eq!(start.elapsed(), SOFT);
@@ -62,9 +83,7 @@ async fn a_slow_load_is_not_waited_for_where_a_stale_value_may_serve() {
 
 #[tokio::test(start_paused = true)]
 async fn a_load_that_is_fast_enough_is_waited_for() {
-    let (cache, mut calls, clock) = impatient().await;
-    load(&cache, &mut calls, "a", 1).await;
-    clock.advance(60 * SECOND);
+    let (cache, mut calls, _) = expired(&["a"]).await;
     let reader = spawn_get(&cache, "a", Deadline::none());
     let call = calls.next().await;
     tokio::time::sleep(SOFT - Duration::from_millis(1)).await;
@@ -154,9 +173,7 @@ async fn keys_that_are_loaded_together_are_waited_for_together() {
 
 #[tokio::test(start_paused = true)]
 async fn who_joins_a_load_that_is_late_already_does_not_wait() {
-    let (cache, mut calls, clock) = impatient().await;
-    load(&cache, &mut calls, "a", 1).await;
-    clock.advance(60 * SECOND);
+    let (cache, mut calls, _) = expired(&["a"]).await;
     get(&cache, "a", Deadline::none()).await.unwrap();
     let slow = calls.next().await;
     let start = Instant::now();
@@ -171,9 +188,7 @@ async fn who_joins_a_load_that_is_late_already_does_not_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_left_behind_ends_with_the_refresh_and_holds_back_the_next() {
-    let (cache, mut calls, clock) = impatient().await;
-    load(&cache, &mut calls, "a", 1).await;
-    clock.advance(60 * SECOND);
+    let (cache, mut calls, clock) = expired(&["a"]).await;
     get(&cache, "a", Deadline::none()).await.unwrap();
     let stalled = calls.next().await;
     let start = Instant::now();
@@ -192,11 +207,7 @@ async fn what_is_left_behind_ends_with_the_refresh_and_holds_back_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn a_load_that_nobody_drove_for_a_while_has_its_time_behind_the_response() {
-    let (cache, mut calls, clock) = impatient().await;
-    for key in ["a", "b"] {
-        load(&cache, &mut calls, key, 1).await;
-    }
-    clock.advance(60 * SECOND);
+    let (cache, mut calls, _) = expired(&["a", "b"]).await;
     // Its caller had no more time than that.
     let deadline = Deadline::after(2 * SOFT);
     assert_eq!(get(&cache, "a", deadline).await.unwrap(), Some(1));
@@ -220,9 +231,7 @@ async fn a_load_that_nobody_drove_for_a_while_has_its_time_behind_the_response()
 
 #[tokio::test(start_paused = true)]
 async fn what_is_left_behind_ends_when_everything_is_forgotten() {
-    let (cache, mut calls, clock) = impatient().await;
-    load(&cache, &mut calls, "a", 1).await;
-    clock.advance(60 * SECOND);
+    let (cache, mut calls, _) = expired(&["a"]).await;
     get(&cache, "a", Deadline::none()).await.unwrap();
     let slow = calls.next().await;
     cache.invalidate_all();
@@ -231,9 +240,7 @@ async fn what_is_left_behind_ends_when_everything_is_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_left_behind_is_not_stored_over_an_invalidation() {
-    let (cache, mut calls, clock) = impatient().await;
-    load(&cache, &mut calls, "a", 1).await;
-    clock.advance(60 * SECOND);
+    let (cache, mut calls, _) = expired(&["a"]).await;
     get(&cache, "a", Deadline::none()).await.unwrap();
     let slow = calls.next().await;
     cache.invalidate("a");
@@ -321,10 +328,7 @@ async fn what_is_gone_or_new_or_over_is_not_read_ahead() {
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_ran_backwards_ends_what_was_to_be_read_ahead() {
-    let (cache, mut calls, clock) = ahead();
-    load(&cache, &mut calls, "a", 1).await;
-    clock.advance(50 * SECOND);
-    assert_eq!(cached(&cache, "a").await, Some(1));
+    let (cache, mut calls, clock) = marked(&["a"]).await;
     clock.change(|now| now.wall -= 51 * SECOND);
     refresh(&cache).await;
     calls.assert_none();
@@ -332,10 +336,7 @@ async fn a_clock_that_ran_backwards_ends_what_was_to_be_read_ahead() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_that_fails_leaves_the_entry_until_its_end_and_is_held_back() {
-    let (cache, mut calls, clock) = ahead();
-    load(&cache, &mut calls, "a", 1).await;
-    clock.advance(50 * SECOND);
-    assert_eq!(cached(&cache, "a").await, Some(1));
+    let (cache, mut calls, clock) = marked(&["a"]).await;
     let refreshing = spawn_refresh(&cache);
     calls.next().await.fail();
     refreshing.await.unwrap();
@@ -353,10 +354,7 @@ async fn a_refresh_that_fails_leaves_the_entry_until_its_end_and_is_held_back() 
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_that_is_dropped_or_out_of_time_ends_its_load() {
-    let (cache, mut calls, clock) = ahead();
-    load(&cache, &mut calls, "a", 1).await;
-    clock.advance(50 * SECOND);
-    assert_eq!(cached(&cache, "a").await, Some(1));
+    let (cache, mut calls, _) = marked(&["a"]).await;
     let refreshing = spawn_refresh(&cache);
     let call = calls.next().await;
     refreshing.abort();
@@ -374,10 +372,7 @@ async fn a_refresh_that_is_dropped_or_out_of_time_ends_its_load() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_that_panics_leaves_the_entry() {
-    let (cache, mut calls, clock) = ahead();
-    load(&cache, &mut calls, "a", 1).await;
-    clock.advance(50 * SECOND);
-    assert_eq!(cached(&cache, "a").await, Some(1));
+    let (cache, mut calls, _) = marked(&["a"]).await;
     let refreshing = spawn_refresh(&cache);
     calls.next().await.panic();
     refreshing.await.unwrap();
@@ -417,10 +412,7 @@ async fn what_is_to_be_read_ahead_joins_a_batch_that_is_read_anyway() {
 
 #[tokio::test(start_paused = true)]
 async fn a_read_of_one_key_stays_that() {
-    let (cache, mut calls, clock) = ahead();
-    load(&cache, &mut calls, "a", 1).await;
-    clock.advance(50 * SECOND);
-    assert_eq!(cached(&cache, "a").await, Some(1));
+    let (cache, mut calls, _) = marked(&["a"]).await;
     let reader = spawn_get(&cache, "new", Deadline::none());
     let call = calls.next().await;
     assert_eq!(call.keys, ["new"]);
@@ -434,14 +426,7 @@ async fn a_read_of_one_key_stays_that() {
 
 #[tokio::test(start_paused = true)]
 async fn that_a_read_behind_a_response_is_cut_off_fails_no_other_key() {
-    let (cache, mut calls, clock) = ahead();
-    for key in ["a", "b"] {
-        load(&cache, &mut calls, key, 1).await;
-    }
-    clock.advance(50 * SECOND);
-    for key in ["a", "b"] {
-        assert_eq!(cached(&cache, key).await, Some(1));
-    }
+    let (cache, mut calls, _) = marked(&["a", "b"]).await;
     refresh(&cache).await;
     assert!(calls.next().await.is_cancelled());
     // A caller has more time than there is behind a response.
@@ -454,11 +439,7 @@ async fn that_a_read_behind_a_response_is_cut_off_fails_no_other_key() {
 
 #[tokio::test(start_paused = true)]
 async fn that_what_was_left_is_cut_off_fails_no_other_key() {
-    let (cache, mut calls, clock) = impatient().await;
-    for key in ["a", "b"] {
-        load(&cache, &mut calls, key, 1).await;
-    }
-    clock.advance(60 * SECOND);
+    let (cache, mut calls, clock) = expired(&["a", "b"]).await;
     let stale = spawn_get_many(&cache, &["a", "b"], Deadline::none());
     let slow = calls.next().await;
     stale.await.unwrap();
