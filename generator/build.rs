@@ -1,8 +1,9 @@
-//! Puts the template into the binary, file by file, and those of earlier releases.
+//! Puts the template into the binary, file by file, and those of earlier releases; and the commit.
 
 use std::fmt::Write;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 use flate2::read::GzDecoder;
@@ -32,7 +33,42 @@ fn main() -> Outcome<()> {
     let changelog = changelog.ok_or("CHANGELOG.md is missing")?;
     println!("cargo::rerun-if-changed={}", changelog.display());
     println!("cargo::rustc-env=CHANGELOG={}", changelog.display());
+
+    let version = env::var("CARGO_PKG_VERSION")?;
+    let version = match commit(&package) {
+        Some(commit) => format!("{version} ({})", &commit[..10]),
+        None => version,
+    };
+    println!("cargo::rustc-env=VERSION={version}");
     Ok(())
+}
+
+/// The commit that this is built of: a published package says it in a file, a clone by git. `None` where neither does, or
+/// where the sources lie in a repository of somebody else's.
+fn commit(package: &Path) -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        let output = git.current_dir(package).args(arguments).output().ok()?;
+        let said = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| said.trim().to_string())
+    };
+    let commit = match fs::read_to_string(package.join(".cargo_vcs_info.json")) {
+        Ok(info) => info.split('"').find(|it| is_commit(it))?.to_string(),
+        Err(_) => {
+            let place = git(&["rev-parse", "--show-prefix"])?;
+            let head = git(&["rev-parse", "--path-format=absolute", "--git-path", "logs/HEAD"])?;
+            // What is not there would always have changed.
+            if Path::new(&head).exists() {
+                println!("cargo::rerun-if-changed={head}");
+            }
+            git(&["rev-parse", "HEAD"]).filter(|_| place == "generator/")?
+        }
+    };
+    is_commit(&commit).then_some(commit)
+}
+
+fn is_commit(text: &str) -> bool {
+    text.len() >= 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The files of a folder as an expression.

@@ -23,7 +23,7 @@ use crate::{function, print, prompt, unless_nobody_reads};
 
 /// A Lambda function in Rust with a cache in front of DynamoDB, ready to deploy.
 #[derive(Parser)]
-#[command(name = "cached-lambda", version)]
+#[command(name = "cached-lambda", version = env!("VERSION"))]
 struct Cli {
     #[command(subcommand)]
     command: Command,

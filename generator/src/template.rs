@@ -18,7 +18,7 @@ pub struct Source {
 pub const SOURCES: &[Source] = include!(concat!(env!("OUT_DIR"), "/template.rs"));
 
 /// The templates of earlier releases, from which a workspace that they made is upgraded.
-const RELEASES: &[&[Source]] = include!(concat!(env!("OUT_DIR"), "/releases.rs"));
+pub const RELEASES: &[&[Source]] = include!(concat!(env!("OUT_DIR"), "/releases.rs"));
 
 /// What a workspace was made with, in it.
 pub const RECORD: &str = "cached-lambda.toml";
@@ -30,7 +30,7 @@ pub fn text(path: &str) -> &'static str {
     text_of(SOURCES, path)
 }
 
-fn text_of(files: &'static [Source], path: &str) -> &'static str {
+pub fn text_of(files: &'static [Source], path: &str) -> &'static str {
     let source = files.iter().find(|source| source.path == path);
     std::str::from_utf8(source.map_or(&[], |source| source.contents)).unwrap_or_default()
 }

@@ -443,13 +443,17 @@ impl Report<'_> {
 
 /// What the changelog says of the versions after one.
 fn news(version: &str) -> String {
-    let changelog = include_str!(env!("CHANGELOG"));
-    let sections = changelog.split("\n## ").skip(1);
-    let newer = sections.take_while(|section| section.lines().next() != Some(version));
+    let newer = changelog().take_while(|(of, _)| *of != version);
     let newer: Vec<_> = newer
-        .map(|section| format!("## {}", section.trim_end()))
+        .map(|(_, section)| format!("## {}", section.trim_end()))
         .collect();
     newer.join("\n\n")
+}
+
+/// Its sections, newest first, each with the version that it is of.
+fn changelog() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let sections = include_str!(env!("CHANGELOG")).split("\n## ").skip(1);
+    sections.map(|section| (section.split_whitespace().next().unwrap_or(""), section))
 }
 
 #[cfg(test)]
@@ -598,5 +602,23 @@ mod tests {
             news.starts_with("## ") && !news.contains("## 0.1.0"),
             "{news}"
         );
+    }
+
+    /// Before anything changes that an owner sees: `ci/keep`.
+    #[test]
+    fn what_every_earlier_release_made_is_kept() {
+        let versions: Vec<_> = changelog().map(|(version, _)| version).collect();
+        let earlier = &versions[1..];
+        assert!(earlier.contains(&"0.1.0"), "{versions:?}");
+        for version in earlier {
+            let line = format!("template-version = {version:?}");
+            let mut kept = template::RELEASES
+                .iter()
+                .map(|files| template::text_of(files, RECORD));
+            assert!(
+                kept.any(|record| record.contains(&line)),
+                "run ci/keep {version}"
+            );
+        }
     }
 }

@@ -41,7 +41,7 @@ next:
         record,
         str![[r#"
 # How this workspace was made. Nothing that is built or run reads it; `cached-lambda upgrade` does.
-template-version = "0.1.0"
+template-version = "[..]"
 template-hash = "[..]"
 project-name = "my-quotes"
 arch = "arm64"
