@@ -36,7 +36,7 @@ mod write;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-pub use cli::command;
+pub use cli::{command, completions};
 use cli::{Command, Part};
 use error::Error;
 
