@@ -5,7 +5,7 @@
 #
 # into cargo's folder for binaries where there is one, else into ~/.local/bin, or where CACHED_LAMBDA_DIR says. The archive
 # has to have the checksum that the release states, or nothing is installed. CACHED_LAMBDA_URL is where the release's files
-# are, where that is a mirror.
+# are, where that is a mirror or a folder.
 set -eu
 
 say() { printf 'cached-lambda: %s\n' "$*" >&2; }
@@ -64,8 +64,10 @@ target() {
 
 # fetch FILE: of the release.
 fetch() {
-    if command -v curl >/dev/null; then
-        curl --proto '=https,file' --fail --silent --show-error --location --retry 3 --output "$work/$1" "$url/$1" ||
+    if [ -d "$url" ]; then
+        cp "$url/$1" "$work/$1" || fail "cannot read $url/$1"
+    elif command -v curl >/dev/null; then
+        curl --proto '=https' --fail --silent --show-error --location --retry 3 --output "$work/$1" "$url/$1" ||
             fail "cannot fetch $url/$1"
     elif command -v wget >/dev/null; then
         wget --quiet --output-document "$work/$1" "$url/$1" || fail "cannot fetch $url/$1"

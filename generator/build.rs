@@ -56,7 +56,12 @@ fn commit(package: &Path) -> Option<String> {
         Ok(info) => info.split('"').find(|it| is_commit(it))?.to_string(),
         Err(_) => {
             let place = git(&["rev-parse", "--show-prefix"])?;
-            let head = git(&["rev-parse", "--path-format=absolute", "--git-path", "logs/HEAD"])?;
+            let head = git(&[
+                "rev-parse",
+                "--path-format=absolute",
+                "--git-path",
+                "logs/HEAD",
+            ])?;
             // What is not there would always have changed.
             if Path::new(&head).exists() {
                 println!("cargo::rerun-if-changed={head}");

@@ -36,8 +36,8 @@ mod write;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-pub use cli::{command, completions};
 use cli::{Command, Part};
+pub use cli::{command, completions};
 use error::Error;
 
 /// What the binary does.

@@ -104,7 +104,9 @@ pub fn quoted(path: &Path) -> String {
         path if path.starts_with('-') => format!("./{path}"),
         path => path.into_owned(),
     };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || "-_.:\\/".contains(char::from(byte));
     match cfg!(windows) {
+        true if path.bytes().all(is_plain) => path,
         true => format!("\"{path}\""),
         // It fails at a null byte alone, which no path holds.
         false => shlex::try_quote(&path).map_or(path.clone(), Into::into),

@@ -318,6 +318,26 @@ async fn secrets_come_in_pages_and_what_is_left_out_is_no_absence() {
         assert_eq!(server.seen().len(), requests);
     }
 
+    // A secret whose name is the end of another one's ARN, in whatever order.
+    let arn = "arn:aws:secretsmanager:us-east-1:1:secret";
+    let theirs = format!(r#"{{"Name":"a","ARN":"{arn}:a-AbCdEf","SecretString":"theirs"}}"#);
+    let mine =
+        format!(r#"{{"Name":"a-AbCdEf","ARN":"{arn}:a-AbCdEf-GhIjKl","SecretString":"mine"}}"#);
+    for values in [format!("{mine},{theirs}"), format!("{theirs},{mine}")] {
+        let server = Server::start(move |_| {
+            let body = format!(r#"{{"SecretValues":[{values}]}}"#);
+            std::future::ready(Some(answer(200, "", &body)))
+        });
+        let server = server.await.unwrap();
+        let caches = self::caches(&server.endpoint);
+        let names = ["a", "a-AbCdEf"].map(String::from);
+        let mut answers = caches.keys.get_many(names, &soon()).await;
+        for (name, text) in [("a", "theirs"), ("a-AbCdEf", "mine")] {
+            let secret = answers.remove(name).unwrap().unwrap().unwrap();
+            assert_eq!(&***secret, text, "{name}");
+        }
+    }
+
     // Likewise of parameters.
     let server = Server::start(|_| {
         let body = r#"{"Parameters":[],"InvalidParameters":["a"]}"#;

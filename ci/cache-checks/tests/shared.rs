@@ -693,6 +693,11 @@ async fn rubbish_is_no_value_and_is_replaced() {
             "SET @ 0123456789abcdef{\"sent\":18446744073709551615,\"known\":\"Absent\"}",
             true,
         ),
+        // More than is ever written: a content that would be good, and blanks.
+        (
+            "EVAL return(redis.call('SET',KEYS[1],'0123456789abcdef{\"sent\":1749999999999,\"known\":\"Absent\"}'..string.rep('\\32',1048576))) 1 @",
+            true,
+        ),
         ("EVAL return(redis.call('SET',KEYS[1],'')) 1 @", false),
         ("LPUSH @ x", false),
     ] {

@@ -286,7 +286,9 @@ fn links_in_markdown_lead_somewhere() {
         let text = fs::read_to_string(&file).unwrap();
         for target in link.captures_iter(&text).filter_map(|found| found.get(1)) {
             let target = target.as_str().split('#').next().unwrap();
-            if target.is_empty() || target.contains("://") {
+            // From the repository's top that is its other pages, where it is on the web.
+            let is_of_the_site = target.starts_with("../../");
+            if target.is_empty() || target.contains("://") || is_of_the_site {
                 continue;
             }
             let there = file.parent().unwrap().join(target).exists();
@@ -295,4 +297,90 @@ fn links_in_markdown_lead_somewhere() {
         }
     }
     assert!(followed > 0);
+}
+
+/// Less would be a lie, and more would keep people out.
+#[test]
+fn each_package_says_the_least_rust_that_its_locked_dependencies_need() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "metadata",
+        "--locked",
+        "--all-features",
+        "--format-version",
+        "1",
+    ]);
+    let output = cargo.current_dir(root()).output().unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let by_id = |list: &serde_json::Value| -> BTreeMap<String, serde_json::Value> {
+        let entries = list.as_array().unwrap().iter();
+        entries
+            .map(|it| (it["id"].as_str().unwrap().into(), it.clone()))
+            .collect()
+    };
+    let packages = by_id(&metadata["packages"]);
+    let nodes = by_id(&metadata["resolve"]["nodes"]);
+    let least = |id: &str| -> Vec<u32> {
+        let version = packages[id]["rust_version"].as_str().unwrap_or("0");
+        let mut parts: Vec<_> = version.split('.').map(|it| it.parse().unwrap()).collect();
+        parts.resize(3, 0);
+        parts
+    };
+    for name in ["cached-lambda", "cache-core", "handler"] {
+        let (root, _) = packages.iter().find(|(_, it)| it["name"] == name).unwrap();
+        let (mut all, mut next) = (Vec::new(), vec![root.clone()]);
+        while let Some(id) = next.pop() {
+            let used = nodes[&id]["deps"].as_array().unwrap().iter();
+            // What a test alone needs is not needed to build it.
+            let used = used.filter(|it| {
+                let kinds = it["dep_kinds"].as_array().unwrap();
+                kinds.iter().any(|it| it["kind"] != "dev")
+            });
+            let used = used.map(|it| it["pkg"].as_str().unwrap().to_string());
+            next.extend(used.filter(|id| !all.contains(id)));
+            all.push(id);
+        }
+        let others = all.iter().filter(|id| *id != root);
+        let needed = others.map(|id| least(id)).max().unwrap();
+        assert_eq!(least(root), needed, "the rust-version of {name}");
+    }
+}
+
+/// Who may push a branch may write a workflow: without this it would have the role.
+#[test]
+fn the_roles_of_the_workflows_are_for_main_alone() {
+    let roles = fs::read_to_string(root().join("template/infra/deploy-role.yaml")).unwrap();
+    let (trusts, branches) = (
+        roles.matches("sts:AssumeRoleWithWebIdentity").count(),
+        roles
+            .matches("token.actions.githubusercontent.com:ref: refs/heads/main\n")
+            .count(),
+    );
+    assert_eq!((trusts, branches), (2, 2));
+}
+
+/// The tests that the page of threats names, by a part of their names.
+#[test]
+fn what_holds_a_threat_is_a_test_that_there_is() {
+    let page = fs::read_to_string(root().join("docs/src/threats.md")).unwrap();
+    let rust: String = files(".")
+        .iter()
+        .filter(|file| is_rust(file) || file.ends_with(".tftest.hcl"))
+        .map(|file| fs::read_to_string(root().join(file)).unwrap())
+        .collect();
+    let mut named = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let Some(tests) = row.split('|').nth(4) else {
+            continue;
+        };
+        for name in tests.split('`').skip(1).step_by(2) {
+            let is_there = root().join(name).is_file() || {
+                let mut tests = rust.lines().map(str::trim_start);
+                tests.any(|line| line.contains("fn ") && line.contains(name))
+            };
+            assert!(is_there, "{name}: {row}");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named}");
 }

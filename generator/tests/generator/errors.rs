@@ -103,10 +103,7 @@ fn a_flag_a_command_or_a_name_that_is_missing_or_misspelt_is_told() {
             &["new", "x", "--path=--json"],
             "invalid value '--json' for '--path <DIR>'",
         ),
-        (
-            &["new", "x", "--path", "nowhere"],
-            "'--path <DIR>': No such file or directory",
-        ),
+        (&["new", "x", "--path", "nowhere"], "'--path <DIR>': "),
         (
             &["new"],
             "not provided:\n  <NAME>\n\nUsage: cached-lambda new <NAME>",
@@ -169,10 +166,9 @@ For more information, try '--help'.
         assert!(error.contains(said) && !error.contains('\u{1b}'), "{error}");
     }
     let error = wrong(&["new", "x", "--answers", "nowhere.toml"]);
-    assert!(
-        error.contains("'--answers <FILE>': No such file"),
-        "{error}"
-    );
+    // In the system's words.
+    assert!(error.contains("'--answers <FILE>': "), "{error}");
+    assert!(error.contains("(os error 2)"), "{error}");
 }
 
 #[cfg(unix)]
@@ -201,6 +197,7 @@ fn whatever_is_there_already_is_left_as_it_is() {
     assert_eq!(fs::read(at("file")).unwrap(), b"theirs");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_path_that_is_too_long_is_told_as_such() {
     let folder = tempfile::tempdir().unwrap();

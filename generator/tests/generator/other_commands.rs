@@ -1,9 +1,9 @@
 //! The help, `completions`, the manual page, and what holds for every command.
 
-use std::path::Path;
 #[cfg(unix)]
-use std::process::Command;
+use std::{path::Path, process::Command};
 
+#[cfg(unix)]
 use snapbox::{Data, assert_data_eq};
 
 #[cfg(unix)]
@@ -34,7 +34,8 @@ fn the_help_is_one_screen() {
     assert!(help.lines().count() <= 32, "{help}");
 }
 
-/// The page of the book: `SNAPSHOTS=overwrite` records it anew.
+/// The page of the book: `SNAPSHOTS=overwrite` records it anew. On Windows the command ends in `.exe`.
+#[cfg(unix)]
 #[test]
 fn the_book_has_what_each_command_says_of_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -58,15 +59,28 @@ fn the_book_has_what_each_command_says_of_itself() {
     assert_data_eq!(page, Data::read_from(&recorded, None).raw());
 }
 
+/// As somebody reports it: the commit is that of the clone.
+#[test]
+fn the_version_says_its_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (said, _) = succeeds(folder.path(), &["--version"]);
+    let commit = said.strip_prefix(concat!("cached-lambda ", env!("CARGO_PKG_VERSION"), " ("));
+    let commit = commit
+        .and_then(|commit| commit.strip_suffix(")\n"))
+        .unwrap();
+    assert!(
+        commit.len() == 10 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{said}"
+    );
+}
+
 #[test]
 fn completions_and_the_manual_name_every_flag() {
     let folder = tempfile::tempdir().unwrap();
-    let mut man = Vec::new();
-    let mut command = cached_lambda::command();
-    command.build();
-    let new = command.find_subcommand("new").unwrap();
-    clap_mangen::Man::new(new.clone()).render(&mut man).unwrap();
-    let man = String::from_utf8(man).unwrap().replace('\\', "");
+    clap_mangen::generate_to(cached_lambda::command(), folder.path()).unwrap();
+    assert!(folder.path().join("cached-lambda-add-function.1").exists());
+    let man = std::fs::read_to_string(folder.path().join("cached-lambda-new.1")).unwrap();
+    let man = man.replace('\\', "");
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let (script, _) = succeeds(folder.path(), &["completions", shell]);
         for flag in ["ttl-policy", "dry-run", "trigger", "iac", "start"] {

@@ -144,8 +144,13 @@ impl Environment {
         let value = self.variables.get(name)?;
         let parsed = value.to_str().and_then(parse);
         if parsed.is_none() {
+            // An address can have a password in front of its host, and this goes into the log.
+            let value = match format!("{value:?}") {
+                value if value.contains('@') => "wrong, and not shown, since it has an @".into(),
+                value => value,
+            };
             self.wrong
-                .push(format!("{name} is {value:?}, allowed: {allowed}"));
+                .push(format!("{name} is {value}, allowed: {allowed}"));
         }
         parsed
     }

@@ -466,11 +466,12 @@ impl<K: Key, V: Value, L: Loader<K, V>> Running<K, V, L> {
         }
     }
 
-    /// With one line for each failed load; the back-off bounds how many there are.
+    /// With one line for each failed load; the back-off bounds how many there are. Of a long key it has the beginning.
     fn count_failure(&self, key: &K, error: &Error<L::Error>, keys: usize) {
         self.cache.counters.load_errors.add_one();
         let kind = self.cache.name;
-        tracing::warn!(kind, ?key, keys, %error, "a load failed");
+        let key: String = format!("{key:?}").chars().take(200).collect();
+        tracing::warn!(kind, %key, keys, %error, "a load failed");
     }
 }
 

@@ -214,7 +214,8 @@ impl<K, T> SecretLoader<K, T> {
                     }),
                 };
                 let id = error.secret_id.as_deref();
-                read(id, id, failure);
+                let arn = id.filter(|id| id.starts_with("arn:"));
+                read(id.xor(arn), arn, failure);
             }
             page = output.next_token;
             if page.is_none() {
@@ -236,11 +237,17 @@ impl<K, T> SecretLoader<K, T> {
 
 /// Whether a secret has been asked for by its name, its ARN, or that without the six characters at its end.
 fn is_of(id: &str, name: Option<&str>, arn: Option<&str>) -> bool {
-    let whole = arn.filter(|_| id.starts_with("arn:"));
-    let named = arn.and_then(|arn| Some(arn.split_once(":secret:")?.1));
-    let rest = whole.or(named).and_then(|text| text.strip_prefix(id));
-    name == Some(id)
-        || rest.is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'-', _, _, _, _, _, _]))
+    let is_end = |rest: &str| matches!(rest.as_bytes(), [b'-', _, _, _, _, _, _]);
+    let arn = arn.unwrap_or_default();
+    if id.starts_with("arn:") {
+        return arn
+            .strip_prefix(id)
+            .is_some_and(|rest| rest.is_empty() || is_end(rest));
+    }
+    // Only where no name is said, the ARN's is it: a name may look like the end of another secret's ARN.
+    let named = arn.split_once(":secret:").filter(|_| name.is_none());
+    let named = named.and_then(|(_, named)| named.strip_prefix(id));
+    name == Some(id) || named.is_some_and(is_end)
 }
 
 impl<K: Key, T: Send + Sync + 'static> Loader<K, Arc<Secret<T>>> for SecretLoader<K, T> {

@@ -312,11 +312,13 @@ fn everything_that_is_wrong_is_told_on_one_line_with_its_value_and_what_is_allow
         ("CACHE_BUCKET", "somebody else's"),
         ("METRICS_NAMESPACE", "a*b"),
         ("METRICS_INTERVAL_SECONDS", "1h"),
+        ("RATES", "https://user:word@api"),
     ]);
     environment.table_name("TABLE_NAME");
     environment.table_name("OTHER_TABLE");
     let number = environment.value("RETRIES", "a number", |text| text.parse::<u8>().ok());
     assert_eq!(number, None);
+    environment.required("RATES", "an address", |_| None::<u8>);
     let error = Caches::new(environment, Source::default()).err().unwrap();
     let error = error.to_string();
     assert_eq!(error.lines().count(), 1);
@@ -329,6 +331,7 @@ fn everything_that_is_wrong_is_told_on_one_line_with_its_value_and_what_is_allow
     );
     let expected = [
         "OTHER_TABLE is not set, allowed: a table name, 3 to 255 of A-Z a-z 0-9 . _ -, or a table's ARN".into(),
+        "RATES is wrong, and not shown, since it has an @, allowed: an address".into(),
         r#"CACHE_ENABLED is "yes", allowed: true, false"#.into(),
         r#"CACHE_TTL_POLICY is "Fixed", allowed: fixed, per-item, immutable"#.into(),
         format!(r#"CACHE_TTL_SECONDS is "86401", {}"#, whole("0 to 86400")),

@@ -392,6 +392,11 @@ impl<K: SharedKey, V: SharedValue, L: Loader<K, V, Error: Clone>> SharedLoader<K
         if text.is_empty() && stamp.len() == 16 {
             return (stamp, None);
         }
+        // Nobody here has written that.
+        if content.len() > LARGEST {
+            self.unusable(&format!("it is larger than {LARGEST} bytes"));
+            return (stamp, None);
+        }
         let now = self.basics.clock.now();
         let content: Content<V> = match serde_json::from_slice(text) {
             Ok(content) => content,
