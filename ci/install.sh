@@ -5,7 +5,7 @@
 #
 # into cargo's folder for binaries where there is one, else into ~/.local/bin, or where CACHED_LAMBDA_DIR says. The archive
 # has to have the checksum that the release states, or nothing is installed. CACHED_LAMBDA_URL is where the release's files
-# are, where that is a mirror or a folder.
+# are, where that is a mirror (https) or a folder.
 set -eu
 
 say() { printf 'cached-lambda: %s\n' "$*" >&2; }
@@ -25,19 +25,21 @@ main() {
     archive=cached-lambda-$(target).tar.gz
 
     work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
+    trap 'rm -rf "$work" "$directory/.cached-lambda.new"' EXIT
     trap 'exit 130' INT TERM
     fetch SHA256SUMS
     grep " $archive\$" "$work/SHA256SUMS" >"$work/expected" || fail "$url has no $archive"
     fetch "$archive"
-    (cd "$work" && checksum -c expected >/dev/null 2>&1) || fail "$url/$archive has not the checksum of SHA256SUMS"
+    (cd "$work" && checksum -c expected >/dev/null 2>&1) || fail "$url/$archive does not match its checksum in SHA256SUMS"
     tar -xzf "$work/$archive" -C "$work"
 
     mkdir -p "$directory" || fail "cannot make $directory"
+    [ ! -d "$directory/cached-lambda" ] || fail "$directory/cached-lambda is a folder"
     # Renamed, so that there is never half of it, and one that runs goes on.
     cp "$work/${archive%.tar.gz}/cached-lambda" "$directory/.cached-lambda.new" || fail "cannot write to $directory"
-    mv "$directory/.cached-lambda.new" "$directory/cached-lambda" || fail "cannot write to $directory"
-    say "installed $("$directory/cached-lambda" --version) as $directory/cached-lambda"
+    version=$("$directory/.cached-lambda.new" --version) || fail "the binary of $archive does not run here"
+    mv -f "$directory/.cached-lambda.new" "$directory/cached-lambda" || fail "cannot write to $directory"
+    say "installed $version as $directory/cached-lambda"
     case :$PATH: in
     *":$directory:"*) ;;
     *) say "it is not found yet: add $directory to PATH" ;;

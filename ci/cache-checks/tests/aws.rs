@@ -330,10 +330,16 @@ async fn secrets_come_in_pages_and_what_is_left_out_is_no_absence() {
         });
         let server = server.await.unwrap();
         let caches = self::caches(&server.endpoint);
-        let names = ["a", "a-AbCdEf"].map(String::from);
+        let texts = [
+            ("a".to_string(), "theirs"),
+            ("a-AbCdEf".to_string(), "mine"),
+            (format!("{arn}:a-AbCdEf"), "theirs"),
+            (format!("{arn}:a-AbCdEf-GhIjKl"), "mine"),
+        ];
+        let names = texts.clone().map(|(name, _)| name);
         let mut answers = caches.keys.get_many(names, &soon()).await;
-        for (name, text) in [("a", "theirs"), ("a-AbCdEf", "mine")] {
-            let secret = answers.remove(name).unwrap().unwrap().unwrap();
+        for (name, text) in texts {
+            let secret = answers.remove(&name).unwrap().unwrap().unwrap();
             assert_eq!(&***secret, text, "{name}");
         }
     }

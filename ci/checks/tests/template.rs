@@ -74,6 +74,8 @@ fn the_template_records_the_version_of_the_generator() {
     let vendored = fs::read_to_string(root().join("template/cache-core/Cargo.toml")).unwrap();
     let from = format!("# From cached-lambda {},", version.as_str().unwrap());
     assert!(vendored.starts_with(&from), "{from}");
+    let crate_of_it = table("template/cache-core/Cargo.toml");
+    assert_eq!(crate_of_it["package"]["version"], version);
 }
 
 #[test]
@@ -286,8 +288,9 @@ fn links_in_markdown_lead_somewhere() {
         let text = fs::read_to_string(&file).unwrap();
         for target in link.captures_iter(&text).filter_map(|found| found.get(1)) {
             let target = target.as_str().split('#').next().unwrap();
-            // From the repository's top that is its other pages, where it is on the web.
-            let is_of_the_site = target.starts_with("../../");
+            // Pages of the repository where it is on the web.
+            let pages = ["../../releases/latest", "../../security/advisories/new"];
+            let is_of_the_site = pages.contains(&target);
             if target.is_empty() || target.contains("://") || is_of_the_site {
                 continue;
             }
@@ -376,7 +379,10 @@ fn what_holds_a_threat_is_a_test_that_there_is() {
         for name in tests.split('`').skip(1).step_by(2) {
             let is_there = root().join(name).is_file() || {
                 let mut tests = rust.lines().map(str::trim_start);
-                tests.any(|line| line.contains("fn ") && line.contains(name))
+                tests.any(|line| {
+                    let test = line.trim_start_matches("async ").strip_prefix("fn ");
+                    test.is_some_and(|test| test.contains(name))
+                })
             };
             assert!(is_there, "{name}: {row}");
             named += 1;

@@ -59,9 +59,15 @@ fn the_book_has_what_each_command_says_of_itself() {
     assert_data_eq!(page, Data::read_from(&recorded, None).raw());
 }
 
-/// As somebody reports it: the commit is that of the clone.
+/// As somebody reports it: the commit is that of the clone. An archive of the sources has none.
 #[test]
 fn the_version_says_its_commit() {
+    if !std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../.git")
+        .exists()
+    {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let (said, _) = succeeds(folder.path(), &["--version"]);
     let commit = said.strip_prefix(concat!("cached-lambda ", env!("CARGO_PKG_VERSION"), " ("));

@@ -198,8 +198,12 @@ impl<K, T> SecretLoader<K, T> {
                 }
             };
             let mut read = |name: Option<&str>, arn: Option<&str>, read: Result<_, _>| {
-                let asked = names.iter().filter(|id| is_of(id, name, arn));
-                found.extend(asked.map(|id| (id.clone(), read.clone())));
+                for id in names.iter().filter(|id| is_of(id, name, arn)) {
+                    // One that has this very name or ARN wins over one that only begins so.
+                    if [name, arn].contains(&Some(id)) || !found.contains_key(id) {
+                        found.insert(id.clone(), read.clone());
+                    }
+                }
             };
             for entry in output.secret_values.unwrap_or_default() {
                 let secret = self.decoded(entry.secret_string);
